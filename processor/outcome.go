@@ -42,3 +42,15 @@ type Outcome struct {
 	// Err is set for Failed, and may be set for Interrupted.
 	Err error
 }
+
+// UnusableError is a failure that says nothing about the record: the Processor
+// itself could not be made, or not made again after it broke. The consumer ends
+// with it whatever its policy for failed records is; were it taken for the
+// record's failure, a policy of skipping would skip every record from here on.
+type UnusableError struct{ Err error }
+
+// Error gives the reason.
+func (e *UnusableError) Error() string { return "processor cannot run: " + e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *UnusableError) Unwrap() error { return e.Err }
