@@ -1,0 +1,137 @@
+package wasm
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wasmton/wasmton/processor"
+	"github.com/wasmton/wasmton/wasihost"
+)
+
+// DefaultMaxInstances is the default of Config.MaxInstances.
+const DefaultMaxInstances = 2000
+
+// Config configures a Module.
+type Config struct {
+	// Guest says what each instance may reach and use. Its Output must be nil:
+	// lines go to Config.Output.
+	Guest wasihost.Config
+	// MaxInstances bounds the live instances of the Module, 1 or more; default
+	// 2,000. Each takes about 35 KiB beside what the guest itself touches, and
+	// 16 GiB of address space, of which a process has room for some 7,000. With
+	// fewer instances than busy lanes, the lanes wait for one another.
+	MaxInstances int
+	// Output gets each line that the guest writes while it runs r, or with r nil
+	// while it initialises. It is called from many lanes at once and keeps neither
+	// argument. Default: Logger, at level info, with the record's coordinates.
+	Output func(r *processor.Record, stream wasihost.Stream, line []byte)
+	// Logger gets the guest's lines and nothing else; default slog.Default().
+	Logger *slog.Logger
+	// Metrics, where set, gets the metrics of metrics.go. Two Modules can't share
+	// one: wrap it with labels.
+	Metrics prometheus.Registerer
+}
+
+// Module is a guest as a processor.Factory. It is safe for concurrent use.
+type Module struct {
+	guest   *wasihost.Module
+	cfg     Config
+	metrics *metrics
+	pool    *pool
+}
+
+var _ processor.Factory = (*Module)(nil)
+
+// New checks guest and cfg and makes a first instance, to see that the guest can
+// start at all; the first lane gets that instance.
+func New(ctx context.Context, guest *wasihost.Module, cfg Config) (*Module, error) {
+	if cfg.MaxInstances == 0 {
+		cfg.MaxInstances = DefaultMaxInstances
+	}
+	if cfg.MaxInstances < 0 {
+		return nil, fmt.Errorf("MaxInstances is %d; it must be 1 or more", cfg.MaxInstances)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Output == nil {
+		cfg.Output = logLines(cfg.Logger)
+	}
+	if err := guest.Check(); err != nil {
+		return nil, err
+	}
+	if err := cfg.Guest.Check(); err != nil {
+		return nil, err
+	}
+	m := &Module{guest: guest, cfg: cfg}
+	m.pool = newPool(cfg.MaxInstances, m.instantiate)
+	var err error
+	if m.metrics, err = newMetrics(cfg.Metrics, m); err != nil {
+		return nil, err
+	}
+	if err := m.pool.prime(ctx); err != nil {
+		m.metrics.unregister()
+		return nil, err
+	}
+	return m, nil
+}
+
+// New makes the Processor of a lane. It never fails: the lane's instance is made
+// when its first record comes.
+func (m *Module) New(context.Context, processor.Lane) (processor.Processor, error) {
+	l := &lane{module: m}
+	m.pool.join(l)
+	return l, nil
+}
+
+// Close frees what no lane holds and takes the metrics out of their registry.
+// Every Processor must have been closed.
+func (m *Module) Close() {
+	m.pool.close()
+	m.metrics.unregister()
+}
+
+// instantiate makes one more instance.
+func (m *Module) instantiate(ctx context.Context) (*instance, error) {
+	in := &instance{module: m}
+	cfg := m.cfg.Guest
+	cfg.Output = in.line
+	var err error
+	if in.Instance, err = m.guest.Instantiate(ctx, &cfg); err != nil {
+		return nil, err
+	}
+	m.metrics.started.Inc()
+	return in, nil
+}
+
+// instance is a guest instance and the batch that it is at.
+type instance struct {
+	*wasihost.Instance
+	module *Module
+	// batch is what task indexes refer to; nil between batches. Only the lane
+	// that holds the instance touches it, and line is called on its goroutine.
+	batch []processor.Record
+}
+
+func (in *instance) line(task int, stream wasihost.Stream, line []byte) {
+	var r *processor.Record
+	if task >= 0 && task < len(in.batch) {
+		r = &in.batch[task]
+	}
+	in.module.metrics.line(stream)
+	in.module.cfg.Output(r, stream, line)
+}
+
+func logLines(logger *slog.Logger) func(*processor.Record, wasihost.Stream, []byte) {
+	return func(r *processor.Record, stream wasihost.Stream, line []byte) {
+		if r == nil {
+			logger.Info(string(line), "stream", stream.String())
+			return
+		}
+		logger.Info(string(line), "stream", stream.String(),
+			"topic", r.Topic, "partition", r.Partition, "offset", r.Offset)
+	}
+}
