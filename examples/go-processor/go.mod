@@ -1,0 +1,3 @@
+module github.com/wasmton/wasmton/examples/go-processor
+
+go 1.24
