@@ -97,23 +97,38 @@ func (c *Cluster) start(ctx context.Context) error {
 func (c *Config) addresses() ([]address, error) {
 	ports := make([]int, 2*c.Nodes)
 	for i := range ports {
-		if c.Port != 0 {
-			ports[i] = c.Port + i
-			continue
+		ports[i] = c.Port + i
+	}
+	if c.Port == 0 {
+		if err := freePorts(ports); err != nil {
+			return nil, err
 		}
-		// Each listener stays open until all ports are known, so that none comes twice.
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("kafkatest: no free port: %w", err)
-		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
 	addresses := make([]address, c.Nodes)
 	for i := range addresses {
 		addresses[i] = address{client: ports[2*i], controller: ports[2*i+1]}
 	}
 	return addresses, nil
+}
+
+// freePorts fills ports with free ones, each another.
+func freePorts(ports []int) error {
+	var listeners []net.Listener
+	// They close when all ports are known, so that none comes twice.
+	defer func() {
+		for _, l := range listeners {
+			l.Close()
+		}
+	}()
+	for i := range ports {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			return fmt.Errorf("kafkatest: no free port: %w", err)
+		}
+		listeners = append(listeners, l)
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	return nil
 }
 
 // Brokers returns the addresses of all nodes, host:port each.
@@ -157,10 +172,11 @@ func (c *Cluster) Stop() error {
 		})
 	}
 	wg.Wait()
+	err := errors.Join(errs...)
 	if c.temporary {
-		errs = append(errs, os.RemoveAll(c.dir))
+		err = errors.Join(err, os.RemoveAll(c.dir))
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // await returns when n answers and counts itself and all the others as members

@@ -7,10 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/wasmton/wasmton/e2e/internal/child"
 )
 
 // clusterID is the same for all clusters: none of them ever meets another.
@@ -24,7 +25,7 @@ type node struct {
 
 	// cmd and done are those of the last start; done is closed when it has ended.
 	cmd  *exec.Cmd
-	done chan struct{}
+	done <-chan struct{}
 }
 
 func (n *node) address() string    { return fmt.Sprintf("127.0.0.1:%d", n.port) }
@@ -75,32 +76,35 @@ func (n *node) start(classpath string, heapMB int, detach bool) error {
 	heap := strconv.Itoa(heapMB) + "m"
 	cmd := exec.Command("java", n.java(classpath, "-Xms"+heap, "-Xmx"+heap, "kafka.Kafka", n.properties())...)
 	cmd.Stdout, cmd.Stderr = log, log
+	n.cmd = cmd
 	if detach {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		err = n.startDetached()
 	} else {
-		cmd.SysProcAttr = dieWithParent()
+		n.done, err = child.Start(cmd)
 	}
-
-	n.cmd, n.done = cmd, make(chan struct{})
-	started := make(chan error)
-	// Stop and kill wait for this goroutine through done. It keeps its thread,
-	// because the kernel takes the thread that started a process for its parent,
-	// and Go ends idle threads.
-	go func() {
-		runtime.LockOSThread()
-		defer close(n.done)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how a broker ends is told by its log
-		}
-	}()
-	if err := <-started; err != nil {
+	if err != nil {
 		return fmt.Errorf("kafkatest: node %d: %w", n.id, err)
 	}
 	if err := os.WriteFile(n.pidFile(), []byte(strconv.Itoa(cmd.Process.Pid)), 0o644); err != nil {
 		return errors.Join(fmt.Errorf("kafkatest: %w", err), n.kill())
 	}
+	return nil
+}
+
+// startDetached starts the process in a session of its own, where neither the
+// terminal's signals nor our end reach it.
+func (n *node) startDetached() error {
+	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := n.cmd.Start(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	n.done = done
+	// Ends with the node or with this process: nobody is left to wait for it.
+	go func() {
+		defer close(done)
+		_ = n.cmd.Wait() // how a broker ends is told by its log
+	}()
 	return nil
 }
 

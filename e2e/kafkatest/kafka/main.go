@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -28,12 +29,20 @@ const usage = `usage: scripts/kafka COMMAND
   down [-wipe]                        stop it; -wipe forgets its topics too
   topic NAME [-partitions 3]          make a topic
   produce TOPIC [-key-separator SEP]  send each line of standard input as a record
+  with COMMAND ARGUMENT...            run a command beside a broker of its own; an argument
+                                      BOOTSTRAP stands for the broker's address
 `
 
+// errUsage is all that needs saying to whoever asked for nothing that there is.
+var errUsage = errors.New("unknown command, or none")
+
 func main() {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer cancel()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	err := run(os.Args[1:])
+	if errors.Is(err, errUsage) {
+		fmt.Fprint(os.Stderr, usage)
+		os.Exit(2)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "kafka:", err)
 		os.Exit(1)
 	}
@@ -45,12 +54,14 @@ var dataDir = filepath.Join(".cache", "kafka")
 // bootstrapFile tells the other commands where the broker is.
 var bootstrapFile = filepath.Join(dataDir, "bootstrap")
 
-func run(ctx context.Context, args []string) error {
+func run(args []string) error {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
 	commands := map[string]func(context.Context, []string) error{
-		"up": up, "down": down, "topic": makeTopic, "produce": produce,
+		"up": up, "down": down, "topic": makeTopic, "produce": produce, "with": with,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
-		return errors.New(usage)
+		return errUsage
 	}
 	return commands[args[0]](ctx, args[1:])
 }
@@ -69,7 +80,7 @@ func parse(flags *flag.FlagSet, args []string, names ...string) ([]string, error
 		found, args = append(found, flags.Arg(0)), flags.Args()[1:]
 	}
 	if len(found) != len(names) {
-		return nil, fmt.Errorf("%s takes %d arguments: %q; got %q\n\n%s", flags.Name(), len(names), names, found, usage)
+		return nil, fmt.Errorf("%s takes %d arguments, %q, and got %q", flags.Name(), len(names), names, found)
 	}
 	return found, nil
 }
@@ -180,6 +191,27 @@ func record(line, separator string) *kgo.Record {
 		return &kgo.Record{Key: []byte(key), Value: []byte(value)}
 	}
 	return &kgo.Record{Value: []byte(line)}
+}
+
+// with runs a command while a broker of its own runs, whose topics go with it.
+func with(ctx context.Context, args []string) (err error) {
+	if len(args) == 0 {
+		return errUsage
+	}
+	c, err := kafkatest.Start(ctx, kafkatest.Config{HeapMB: 1024})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Stop()) }()
+	for i, arg := range args {
+		if arg == "BOOTSTRAP" {
+			args[i] = c.Bootstrap()
+		}
+	}
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return cmd.Run()
 }
 
 func bootstrap() ([]string, error) {
