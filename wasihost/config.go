@@ -1,6 +1,20 @@
 package wasihost
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	wt "github.com/bytecodealliance/wasmtime-go/v14"
+
+	"github.com/wasmton/wasmton/wasihost/shim"
+)
 
 // Defaults of Config.
 const (
@@ -19,11 +33,12 @@ type Config struct {
 	// Dirs are the directories that the guest sees.
 	Dirs []Dir
 	// MemoryLimit bounds the guest's linear memory in bytes. 0 means
-	// DefaultMemoryLimit; at most 4 GiB. A refused growth is told to the guest
+	// DefaultMemoryLimit; at least 64 KiB, at most 4 GiB. A refused growth is told to the guest
 	// as -1 from memory.grow.
 	MemoryLimit int64
 	// TaskTimeout bounds the run of one task, and _initialize. 0 means
-	// DefaultTaskTimeout; less than a tick (10 ms) is rounded up to one.
+	// DefaultTaskTimeout; at most 24 h. It is enforced in steps of 10 ms, up to three
+	// steps late and never early.
 	TaskTimeout time.Duration
 	// Output gets what the guest writes to standard output and error, a line at a
 	// time without its line end, on the goroutine that drives the instance. task
@@ -54,4 +69,171 @@ func (s Stream) String() string {
 		return "stderr"
 	}
 	return "stdout"
+}
+
+// Bounds of Config.
+const (
+	minMemory      = shim.PageSize
+	maxMemory      = 4 << 30
+	maxTaskTimeout = 24 * time.Hour
+	maxDirs        = 64
+)
+
+// Check says whether the grants can be given: directories exist, limits are in
+// range. The error names each grant that cannot. It needs no module.
+func (c *Config) Check() error {
+	return errors.Join(c.checkValues(), c.checkDirs())
+}
+
+// withDefaults returns a copy with what is not set filled in.
+func (c *Config) withDefaults() Config {
+	d := *c
+	if d.MemoryLimit == 0 {
+		d.MemoryLimit = DefaultMemoryLimit
+	}
+	if d.TaskTimeout == 0 {
+		d.TaskTimeout = DefaultTaskTimeout
+	}
+	return d
+}
+
+// checkValues checks what can be checked without looking at files.
+func (c *Config) checkValues() error {
+	var errs []error
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if m := c.MemoryLimit; m != 0 && (m < minMemory || m > maxMemory) {
+		add("memory limit of %d bytes: it must be between 64 KiB and 4 GiB", m)
+	}
+	if t := c.TaskTimeout; t < 0 || t > maxTaskTimeout {
+		add("task timeout of %v: it must be more than 0 and at most 24h", t)
+	}
+	for i, a := range c.Args {
+		if why := unfit(a); why != "" {
+			add("argument %d, %q: %s", i, a, why)
+		}
+	}
+	for _, e := range c.Env {
+		name, _, ok := strings.Cut(e, "=")
+		if why := unfit(e); why != "" {
+			add("environment variable %q: %s", name, why)
+		} else if !ok || name == "" {
+			add("environment variable %q: it must be NAME=value", e)
+		}
+	}
+	if n := len(c.Dirs); n > maxDirs {
+		add("%d directories are granted, and the most is %d", n, maxDirs)
+	}
+	seen := map[string]bool{}
+	for _, d := range c.Dirs {
+		guest := path.Clean(d.Guest)
+		switch why := unfit(d.Guest + d.Host); {
+		case why != "":
+			add("directory %q as %q: %s", d.Host, d.Guest, why)
+		case !path.IsAbs(d.Guest):
+			add("directory %q as %q: the guest's path must begin with /", d.Host, d.Guest)
+		case d.Host == "":
+			add("directory \"\" as %q: the host's path is empty", d.Guest)
+		case seen[guest]:
+			add("directory %q as %q: that path is granted twice", d.Host, d.Guest)
+		}
+		seen[guest] = true
+	}
+	return errors.Join(errs...)
+}
+
+// unfit says why a string cannot be handed to a guest, "" where it can.
+func unfit(s string) string {
+	switch {
+	case strings.ContainsRune(s, 0):
+		return "it contains a NUL byte"
+	case !utf8.ValidString(s):
+		return "it is not valid UTF-8"
+	}
+	return ""
+}
+
+// checkDirs checks that the granted directories are there, and that what is
+// read-only is not writable by another grant.
+func (c *Config) checkDirs() error {
+	var errs []error
+	real := make([]string, len(c.Dirs))
+	for i, d := range c.Dirs {
+		if err := d.check(); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		real[i] = resolved(d.Host)
+	}
+	for i, d := range c.Dirs {
+		for j, other := range c.Dirs {
+			if d.ReadOnly && !other.ReadOnly && real[i] != "" && real[j] != "" && within(real[i], real[j]) {
+				errs = append(errs, fmt.Errorf("directory %q is granted read-only, but lies in %q, which is not: the guest could change it there", d.Host, other.Host))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d Dir) check() error {
+	info, err := os.Stat(d.Host) // before opening: a FIFO would block
+	if err == nil && !info.IsDir() {
+		err = errors.New("it is not a directory")
+	}
+	if err == nil {
+		var f *os.File
+		if f, err = os.Open(d.Host); err == nil {
+			err = f.Close()
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return fmt.Errorf("directory %q: %w", d.Host, err)
+}
+
+// resolved is a path without symbolic links, "" where it cannot be found.
+func resolved(p string) string {
+	if abs, err := filepath.Abs(p); err == nil {
+		if real, err := filepath.EvalSymlinks(abs); err == nil {
+			return real
+		}
+	}
+	return ""
+}
+
+// within reports whether a path is dir or lies below it.
+func within(p, dir string) bool {
+	rel, err := filepath.Rel(dir, p)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// wasi is the grants in the library's form, for one instance. The values have been
+// checked: the library drops the whole without a word where one does not fit.
+func (c *Config) wasi() (*wt.WasiConfig, error) {
+	w := wt.NewWasiConfig()
+	if len(c.Args) > 0 {
+		w.SetArgv(c.Args)
+	}
+	if len(c.Env) > 0 {
+		names, values := make([]string, len(c.Env)), make([]string, len(c.Env))
+		for i, e := range c.Env {
+			names[i], values[i], _ = strings.Cut(e, "=")
+		}
+		w.SetEnv(names, values)
+	}
+	for _, d := range c.Dirs {
+		if err := w.PreopenDir(d.Host, d.Guest); err != nil {
+			if why := d.check(); why != nil {
+				err = why
+			} else {
+				err = fmt.Errorf("directory %q: %w", d.Host, err)
+			}
+			return nil, err
+		}
+	}
+	return w, nil
 }

@@ -1,74 +1,106 @@
 package wasihost
 
 import (
-	"context"
-	"time"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	wt "github.com/bytecodealliance/wasmtime-go/v14"
+
+	"github.com/wasmton/wasmton/wasihost/shim"
 )
 
-// Engine compiles modules and keeps time for all instances of a process.
-type Engine struct{}
+// Engine compiles modules and keeps time for all instances of a process. It is
+// safe for concurrent use.
+type Engine struct {
+	engine      *wt.Engine
+	linker      *wt.Linker
+	clock       clock
+	interrupted atomic.Bool
+	interrupt   chan struct{} // closed by Interrupt
+	closeOnce   sync.Once
 
-// NewEngine makes the engine. A process makes one.
-func NewEngine() (*Engine, error) { panic("skeleton") }
+	mu       sync.Mutex
+	variants map[string]*variant // guarded by mu
+}
 
-// Compile compiles a core module from its binary or its text form. name is for
-// messages. The error is a *FormatError where code is not a core module.
-func (e *Engine) Compile(name string, code []byte) (*Module, error) { panic("skeleton") }
+// variant is a shim, compiled.
+type variant struct {
+	front, back  *wt.Module
+	native, host []string // what back imports
+}
+
+// NewEngine makes the engine. A process makes one: compiled code is shared within
+// an engine only, and each has a goroutine that keeps time while guests run.
+func NewEngine() (*Engine, error) {
+	cfg := wt.NewConfig()
+	cfg.SetEpochInterruption(true)
+	cfg.SetWasmMultiMemory(true) // for the shim
+	cfg.SetWasmThreads(false)
+	cfg.SetWasmMemory64(false)
+	cfg.SetMaxWasmStack(stackSize())
+	e := &Engine{
+		engine:    wt.NewEngineWithConfig(cfg),
+		interrupt: make(chan struct{}),
+		variants:  map[string]*variant{},
+	}
+	var err error
+	if e.linker, err = newLinker(e.engine); err != nil {
+		return nil, fmt.Errorf("wasm engine: %w", err)
+	}
+	e.clock.start(
+		func() { advanceEpoch(pointer(e.engine)) },
+		func() bool { return anyRunning(e) })
+	return e, nil
+}
 
 // Interrupt cuts short whatever runs in any instance of the engine, within
 // milliseconds; those Drives return ErrInterrupted, and so do all later ones.
-func (e *Engine) Interrupt() { panic("skeleton") }
-
-// Close frees the engine. All instances must have been closed.
-func (e *Engine) Close() { panic("skeleton") }
-
-// Module is a compiled guest. It is safe for concurrent use.
-type Module struct{}
-
-func (m *Module) Name() string               { panic("skeleton") }
-func (m *Module) Digest() [32]byte           { panic("skeleton") } // SHA-256 of the binary form
-func (m *Module) Size() int                  { panic("skeleton") } // bytes of the binary form
-func (m *Module) CompileTime() time.Duration { panic("skeleton") }
-func (m *Module) Imports() []Symbol          { panic("skeleton") }
-func (m *Module) Exports() []Symbol          { panic("skeleton") }
-
-// Check says whether the module follows the contract and whether all that it
-// imports is there. The error is a *LinkError that lists every problem.
-func (m *Module) Check() error { panic("skeleton") }
-
-// CheckConfig says whether the grants can be given: directories exist, limits
-// are in range. The error names the grant. It needs no module.
-func (c *Config) Check() error { panic("skeleton") }
-
-// Instantiate makes an instance, links it and calls _initialize.
-func (m *Module) Instantiate(ctx context.Context, cfg *Config) (*Instance, error) { panic("skeleton") }
-
-// Symbol is an import or an export of a module.
-type Symbol struct {
-	Module string // of an import; "" for an export
-	Name   string
-	Kind   string // func, memory, table, global
-	Type   string // as text, such as (i64, i32) -> i32 or "17 pages or more"
-	// Problem is "" where the host satisfies the import or has no objection to
-	// the export; otherwise it says why the module would be refused.
-	Problem string
+func (e *Engine) Interrupt() {
+	if e.interrupted.CompareAndSwap(false, true) {
+		close(e.interrupt)
+	}
 }
 
-// Instance is one guest with its own memory. It serves one goroutine at a time.
-type Instance struct{}
+// Close frees the engine. All instances must have been closed. It may be called
+// twice.
+func (e *Engine) Close() {
+	e.closeOnce.Do(func() {
+		e.Interrupt()
+		e.clock.stop()
+	})
+}
 
-// Drive runs tasks in order and returns how many were done. With n == len(tasks)
-// the error is nil. Otherwise task n is the one that the error is about, those
-// after it have not run, and the error is one of *TrapError, *ExitError,
-// *ResultError, *TimeoutError (that task failed), or ErrInterrupted (ctx ended or
-// Engine.Interrupt was called: it was cut short or not begun).
-func (in *Instance) Drive(ctx context.Context, tasks [][]byte) (n int, err error) { panic("skeleton") }
+// variant returns the shim for the calls, compiling it the first time.
+func (e *Engine) variant(calls []shim.Func, runResult bool) (*variant, error) {
+	key := fmt.Sprint(calls, runResult)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if v := e.variants[key]; v != nil {
+		return v, nil
+	}
+	code, err := shim.Generate(shim.Variant{
+		Calls: calls, RunResult: runResult, Native: nativeType, Host: hostType,
+	})
+	if err != nil {
+		return nil, err
+	}
+	v := &variant{native: code.Native, host: code.Host}
+	var frontErr, backErr error
+	v.front, frontErr = e.compileText(code.Front)
+	v.back, backErr = e.compileText(code.Back)
+	if err := errors.Join(frontErr, backErr); err != nil {
+		return nil, fmt.Errorf("the shim does not compile: %w", err)
+	}
+	e.variants[key] = v
+	return v, nil
+}
 
-// Alive reports whether Drive may be called again: no trap, exit or time-out yet.
-func (in *Instance) Alive() bool { panic("skeleton") }
-
-// MemoryUse returns the bytes of the guest's linear memory.
-func (in *Instance) MemoryUse() int64 { panic("skeleton") }
-
-// Close frees the instance and its memory at once. It may be called twice.
-func (in *Instance) Close() { panic("skeleton") }
+func (e *Engine) compileText(text string) (*wt.Module, error) {
+	binary, err := wt.Wat2Wasm(text)
+	if err != nil {
+		return nil, err
+	}
+	return wt.NewModule(e.engine, binary)
+}

@@ -2,6 +2,8 @@ package wasihost
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -9,12 +11,17 @@ import (
 // interrupted.
 var ErrInterrupted = errors.New("interrupted")
 
+// ErrDead is what Drive returns for an instance that is closed, or whose guest
+// trapped, exited or was stopped before.
+var ErrDead = errors.New("the instance is dead: close it and make another")
+
 // FormatError says that code is not a core WebAssembly module.
 type FormatError struct {
 	Name   string
 	Reason string
 }
 
+// Error gives the name and the reason.
 func (e *FormatError) Error() string { return e.Name + ": " + e.Reason }
 
 // LinkError lists all that stands between a module and the contract.
@@ -23,7 +30,16 @@ type LinkError struct {
 	Problems []string
 }
 
-func (e *LinkError) Error() string { panic("skeleton") }
+// Error gives one problem on the first line, several on a line each.
+func (e *LinkError) Error() string {
+	switch len(e.Problems) {
+	case 0:
+		return e.Name + ": cannot be linked"
+	case 1:
+		return e.Name + ": " + e.Problems[0]
+	}
+	return fmt.Sprintf("%s: %d problems:\n  - %s", e.Name, len(e.Problems), strings.Join(e.Problems, "\n  - "))
+}
 
 // TrapError is a guest that trapped.
 type TrapError struct {
@@ -33,30 +49,89 @@ type TrapError struct {
 	Limit     int64   // its limit
 }
 
-func (e *TrapError) Error() string { panic("skeleton") }
+// Error gives the reason, the memory in use, and the backtrace on lines of its own.
+func (e *TrapError) Error() string {
+	var b strings.Builder
+	b.WriteString("the guest trapped: " + e.Reason)
+	if e.Limit > 0 {
+		fmt.Fprintf(&b, " (it had %s of %s memory", bytesText(e.Memory), bytesText(e.Limit))
+		if e.Memory > e.Limit/2 {
+			b.WriteString("; --memory-limit sets the limit")
+		}
+		b.WriteString(")")
+	}
+	writeBacktrace(&b, e.Backtrace)
+	return b.String()
+}
 
 // TimeoutError is a task that ran longer than Config.TaskTimeout.
 type TimeoutError struct {
 	Limit     time.Duration
-	Backtrace []Frame
+	Backtrace []Frame // where it was; innermost first, at most 64
 }
 
-func (e *TimeoutError) Error() string { panic("skeleton") }
+// Error names the limit and how to raise it, and gives the backtrace.
+func (e *TimeoutError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "the task ran longer than its limit of %v (--task-timeout sets the limit)", e.Limit)
+	writeBacktrace(&b, e.Backtrace)
+	return b.String()
+}
 
 // ExitError is a guest that called proc_exit, with status 0 too: a processor
 // returns from run.
 type ExitError struct{ Status int32 }
 
-func (e *ExitError) Error() string { panic("skeleton") }
+// Error gives the status.
+func (e *ExitError) Error() string {
+	return fmt.Sprintf("the guest exited with status %d (a processor returns from run instead)", e.Status)
+}
 
 // ResultError is a run that returned another value than 0. The instance lives.
 type ResultError struct{ Code int32 }
 
-func (e *ResultError) Error() string { panic("skeleton") }
+// Error gives the value.
+func (e *ResultError) Error() string {
+	return fmt.Sprintf("the guest's run returned %d (0 is success)", e.Code)
+}
 
 // Frame is one function of a Wasm backtrace.
 type Frame struct {
 	Func   string // from the name section, demangled as far as it can be; "" if unknown
 	Index  uint32 // function index
 	Offset uint   // byte offset in the module
+}
+
+// String gives the function's name, or its index, and the offset.
+func (f Frame) String() string {
+	if f.Func == "" {
+		return fmt.Sprintf("function %d @0x%x", f.Index, f.Offset)
+	}
+	return fmt.Sprintf("%s @0x%x", f.Func, f.Offset)
+}
+
+func writeBacktrace(b *strings.Builder, frames []Frame) {
+	for _, f := range frames {
+		b.WriteString("\n    at " + f.String())
+	}
+}
+
+// bytesText writes a size as people do: 1.5 MiB.
+func bytesText(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 1<<20:
+		return scaled(n, 1<<10, "KiB")
+	case n < 1<<30:
+		return scaled(n, 1<<20, "MiB")
+	}
+	return scaled(n, 1<<30, "GiB")
+}
+
+func scaled(n, unit int64, name string) string {
+	if n%unit == 0 {
+		return fmt.Sprintf("%d %s", n/unit, name)
+	}
+	return fmt.Sprintf("%.1f %s", float64(n)/float64(unit), name)
 }

@@ -1,0 +1,164 @@
+package wasihost
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// tick is the resolution of all time limits.
+const tick = 10 * time.Millisecond
+
+const (
+	// parkTicks is how often the clock looks whether it may rest.
+	parkTicks = 100
+	// graceTicks is how long a task may go on after its context has ended: a short
+	// one gets to its end, and its instance lives.
+	graceTicks = 5
+	// slackTicks makes a limit never shorter than it says. The tick under way when
+	// a crossing begins is not a whole one, and the task that is judged may have
+	// begun a tick after its crossing (see Instance.epochEnded).
+	slackTicks = 2
+)
+
+// Bounds of what a store holds, whatever the configuration says. They keep a
+// module from taking memory that MemoryLimit does not count.
+const (
+	maxTableElements = 1 << 20 // 8 MiB a table
+	maxTables        = 8
+)
+
+// clock counts ticks for an engine while any of its guests runs, and rests when
+// none does. Each tick ends an epoch, at which the library calls back into each
+// running guest's instance, on that guest's own goroutine.
+type clock struct {
+	ticks   atomic.Uint64
+	parked  atomic.Bool
+	wakeup  chan struct{} // has room for one
+	closing chan struct{}
+	done    sync.WaitGroup
+}
+
+// start begins to count. advance is called at each tick, and running says whether
+// any guest runs.
+func (c *clock) start(advance func(), running func() bool) {
+	c.wakeup = make(chan struct{}, 1)
+	c.closing = make(chan struct{})
+	c.done.Add(1)
+	go func() {
+		defer c.done.Done()
+		c.run(advance, running)
+	}()
+}
+
+func (c *clock) stop() {
+	close(c.closing)
+	c.done.Wait()
+}
+
+func (c *clock) run(advance func(), running func() bool) {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-c.closing:
+			return
+		case <-t.C:
+		}
+		c.ticks.Add(1)
+		advance()
+		if n%parkTicks != 0 || running() {
+			continue
+		}
+		// A guest that starts now either sees parked, and wakes us, or is seen by
+		// the second look.
+		c.parked.Store(true)
+		if running() && c.parked.CompareAndSwap(true, false) {
+			continue
+		}
+		t.Stop()
+		select {
+		case <-c.closing:
+			return
+		case <-c.wakeup:
+		}
+		t.Reset(tick)
+	}
+}
+
+// wake is called by whoever starts a guest, after it can be seen to run.
+func (c *clock) wake() {
+	if c.parked.Load() && c.parked.CompareAndSwap(true, false) {
+		c.wakeup <- struct{}{}
+	}
+}
+
+// limitTicks is a time limit in ticks, never shorter than the limit.
+func limitTicks(limit time.Duration) uint64 {
+	return uint64((limit+tick-1)/tick) + slackTicks
+}
+
+// begin makes the instance one that runs, until end.
+func (in *Instance) begin(ctx context.Context) {
+	in.ctx = ctx
+	in.stop = nil
+	in.cutAt = 0
+	in.deadline = in.engine.clock.ticks.Load() + in.limit
+	in.running.Store(true)
+	in.engine.clock.wake()
+}
+
+func (in *Instance) end() {
+	in.running.Store(false)
+	in.ctx = nil
+}
+
+// epochEnded is called, on the goroutine that drives the instance, when a tick has
+// passed while the guest runs. It makes the crossing end after the task that runs,
+// and reports whether the guest is to be stopped at once.
+//
+// The deadline is that of the crossing, and is right for the task that runs only
+// since a crossing goes no further than the first task that a tick finds running:
+// that one began at most a tick after the crossing, and the slack covers it.
+func (in *Instance) epochEnded() bool {
+	if in.box != nil {
+		in.box.yield()
+	}
+	if err := in.cut(); err != nil {
+		in.stop = err
+		return true
+	}
+	return false
+}
+
+// cut says whether the guest must stop where it is, and why.
+func (in *Instance) cut() error {
+	now := in.engine.clock.ticks.Load()
+	switch {
+	case in.engine.interrupted.Load():
+		return ErrInterrupted
+	case now >= in.deadline:
+		return &TimeoutError{Limit: in.cfg.TaskTimeout}
+	case in.ctx.Err() == nil:
+		return nil
+	case in.cutAt == 0:
+		in.cutAt = now + graceTicks
+	case now >= in.cutAt:
+		return ErrInterrupted
+	}
+	return nil
+}
+
+// stackSize is what guests get of the thread's stack: 1 MiB, but no more than half
+// of what a thread has. Beyond that the kernel ends the process where wasmtime
+// should have trapped the guest.
+func stackSize() int {
+	const most, least = 1 << 20, 64 << 10
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_STACK, &r); err != nil {
+		return most / 2
+	}
+	return int(min(max(r.Cur/2, least), most))
+}

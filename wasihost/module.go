@@ -1,0 +1,130 @@
+package wasihost
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	wt "github.com/bytecodealliance/wasmtime-go/v14"
+
+	"github.com/wasmton/wasmton/wasihost/shim"
+)
+
+// Module is a compiled guest. It is safe for concurrent use.
+type Module struct {
+	engine      *Engine
+	module      *wt.Module
+	name        string
+	digest      [32]byte
+	size        int
+	compileTime time.Duration
+	outline     outline
+
+	imports, exports []Symbol
+	problems         []string
+	// sources says, import by import, where it comes from: an index of calls, or a
+	// name among wasmtime's functions. It is complete only without problems.
+	sources   []source
+	calls     []shim.Func // those that the shim satisfies, each once
+	runResult bool
+	init      bool  // exports _initialize
+	minMemory int64 // bytes
+
+	shim     func() (*variant, error)
+	tryStart func() error
+}
+
+// source of an import: a trampoline of the shim's front, or, where native is set,
+// a function of wasmtime's.
+type source struct {
+	call   int
+	native string
+}
+
+// Compile compiles a core module from its binary or its text form. name is for
+// messages. The error is a *FormatError where code is not a core module.
+func (e *Engine) Compile(name string, code []byte) (*Module, error) {
+	binary, err := binaryForm(name, code)
+	if err != nil {
+		return nil, err
+	}
+	begun := time.Now()
+	compiled, err := wt.NewModule(e.engine, binary)
+	if err != nil {
+		return nil, compileError(name, err)
+	}
+	m := &Module{
+		engine:      e,
+		module:      compiled,
+		name:        name,
+		digest:      sha256.Sum256(binary),
+		size:        len(binary),
+		compileTime: time.Since(begun),
+		outline:     outlineOf(binary),
+	}
+	m.examine()
+	m.shim = sync.OnceValues(func() (*variant, error) { return e.variant(m.calls, m.runResult) })
+	m.tryStart = sync.OnceValue(m.start)
+	return m, nil
+}
+
+// Name returns the name that Compile was given.
+func (m *Module) Name() string { return m.name }
+
+// Digest returns the SHA-256 of the binary form.
+func (m *Module) Digest() [32]byte { return m.digest }
+
+// Size returns the bytes of the binary form.
+func (m *Module) Size() int { return m.size }
+
+// CompileTime returns how long compilation took.
+func (m *Module) CompileTime() time.Duration { return m.compileTime }
+
+// Imports returns what the module imports, in its order.
+func (m *Module) Imports() []Symbol { return slices.Clone(m.imports) }
+
+// Exports returns what the module exports, in its order.
+func (m *Module) Exports() []Symbol { return slices.Clone(m.exports) }
+
+// Check says whether the module follows the contract and whether all that it
+// imports is there. The error is a *LinkError that lists every problem. Where the
+// module has a start function, Check runs it, with nothing granted.
+func (m *Module) Check() error {
+	if len(m.problems) > 0 {
+		return &LinkError{Name: m.name, Problems: slices.Clone(m.problems)}
+	}
+	if _, err := m.shim(); err != nil {
+		return fmt.Errorf("%s: %w", m.name, err)
+	}
+	return m.tryStart()
+}
+
+// start runs the start function to see whether it calls the host, which it must
+// not. Whatever else may go wrong in it is for Instantiate to say.
+func (m *Module) start() error {
+	if !m.outline.start {
+		return nil
+	}
+	in, err := m.instantiate(context.Background(), &Config{TaskTimeout: time.Second, MemoryLimit: maxMemory}, guestOnly)
+	in.Close()
+	var link *LinkError
+	if errors.As(err, &link) {
+		return err
+	}
+	return nil
+}
+
+// Symbol is an import or an export of a module.
+type Symbol struct {
+	Module string // of an import; "" for an export
+	Name   string
+	Kind   string // func, memory, table, global
+	Type   string // as text, such as (i64, i32) -> i32 or "17 pages or more"
+	// Problem is "" where the host satisfies the import or has no objection to
+	// the export; otherwise it says why the module would be refused.
+	Problem string
+}
