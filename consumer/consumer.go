@@ -2,32 +2,276 @@ package consumer
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Consumer is one member of a consumer group.
-type Consumer struct{}
+// Consumer is one member of a consumer group. It owns and wires; each step of a
+// record's way is in a file of its own.
+//
+// Goroutines, and who joins them:
+//   - the poll loop is Run's own goroutine;
+//   - committer, tails and watchOthers: Run, by background and commits.stop;
+//   - a lane for each that ever got a record: Run, by lanes, except for those that a
+//     *DrainError names;
+//   - the client's, in which the rebalance callbacks run: Run, by closing the client.
+//
+// Locks, in the order in which they may be taken:
+//  1. fence: see poll.go;
+//  2. a partition's mu: its watermark, queues and counts;
+//  3. countsMu, ending.mu, brokerWatch.mu: one map or field each, nothing is called
+//     under them.
+type Consumer struct {
+	cfg     Config
+	log     *slog.Logger
+	ran     atomic.Bool
+	waker   waker
+	brokers *brokerWatch
+
+	// Set by Run before anything else starts.
+	cl            *kgo.Client
+	adm           *kadm.Client
+	topicID       [16]byte
+	readCommitted bool
+	customDialer  bool
+	revokeTimeout time.Duration
+	goals         map[int32]int64 // of UntilEnd
+	commits       *committer
+	tails         *tails
+	end           *ending
+	stop          context.CancelCauseFunc // ends admission
+
+	fence    sync.Mutex // guards all below, up to the blank line
+	parts    map[int32]*partition
+	leaving  map[*partition]struct{}
+	lastOf   map[int32][]<-chan struct{} // done of the partitions of this number so far
+	broken   map[int32]time.Time         // partitions that give errors only, since when
+	stopping bool
+
+	// paused belongs to the poll loop. Partitions that were replaced drop out by
+	// themselves.
+	paused []*partition
+
+	live          atomic.Pointer[held]
+	lanes         sync.WaitGroup
+	firstAssigned sync.Once
+	assigned      chan struct{} // closed at the first assignment
+
+	began    atomic.Pointer[time.Time]
+	countsMu sync.Mutex // guards counted
+	counted  map[int32]*counts
+
+	commitsDone, commitsFailed, rebalances atomic.Int64
+	commitTook                             histogram
+}
 
 // New checks cfg and makes the consumer; it contacts nobody. The error lists every
 // contradiction in cfg.
-func New(cfg Config) (*Consumer, error) { panic("skeleton") }
+func New(cfg Config) (*Consumer, error) {
+	cfg.EnsureDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("consumer: %w", err)
+	}
+	c := &Consumer{
+		cfg:      cfg,
+		log:      cfg.Logger,
+		waker:    newWaker(),
+		brokers:  &brokerWatch{log: cfg.Logger, away: make(map[string]bool), quiet: true},
+		parts:    make(map[int32]*partition),
+		leaving:  make(map[*partition]struct{}),
+		lastOf:   make(map[int32][]<-chan struct{}),
+		broken:   make(map[int32]time.Time),
+		assigned: make(chan struct{}),
+		counted:  make(map[int32]*counts),
+	}
+	c.live.Store(&held{})
+	return c, nil
+}
 
 // Run joins the group and processes records until ctx ends, a failure stops it,
 // or the end is reached (UntilEnd). When ctx ends it stops fetching, lets what
 // runs finish within DrainTimeout, commits, leaves the group, and returns nil.
 //
-// Errors: *ConnectError, *TopicError, *RecordError, *DrainError (still running at
-// the deadline), and others of the client.
-func (c *Consumer) Run(ctx context.Context) error { panic("skeleton") }
+// Errors: *ConnectError, *TopicError and *GroupError (at the start, or when a
+// permission or the topic goes away), *FetchError, *FactoryError, *RecordError,
+// *CommitError (the last commit failed), *DrainError (still running at the
+// deadline), and others of the client. errors.As finds each of them: where several
+// things went wrong they are joined.
+//
+// Run can be called once.
+func (c *Consumer) Run(ctx context.Context) error {
+	if c.ran.Swap(true) {
+		return errors.New("consumer: Run can be called once only")
+	}
+	now := time.Now()
+	c.began.Store(&now)
+	unregister, err := c.register()
+	if err != nil {
+		return fmt.Errorf("consumer: metrics: %w", err)
+	}
+	defer unregister()
 
-// Stats returns counts since Run began. It is safe for concurrent use.
-func (c *Consumer) Stats() Stats { panic("skeleton") }
+	if c.cl, err = kgo.NewClient(c.clientOptions()...); err != nil {
+		return fmt.Errorf("consumer: %w", err)
+	}
+	defer c.cl.Close()
+	if err := checkClient(c.cl); err != nil {
+		return fmt.Errorf("consumer: %w", err)
+	}
+	c.adm = kadm.NewClient(c.cl)
+	if level, ok := c.cl.OptValue(kgo.FetchIsolationLevel).(int8); ok {
+		c.readCommitted = level == 1
+	}
+	c.revokeTimeout = c.cfg.DrainTimeout
+	if rebalance, ok := c.cl.OptValue(kgo.RebalanceTimeout).(time.Duration); ok {
+		c.revokeTimeout = min(c.revokeTimeout, rebalance/2)
+	}
 
-// Stats counts records.
-type Stats struct {
-	Processed int64 // settled as done
-	Failed    int64 // failed and skipped, or failed and stopped
-	Lag       int64 // records of our partitions between their watermark and the broker's end; -1 until known
-	Elapsed   time.Duration
-	Assigned  int // partitions that are ours now
+	topic, err := c.connect(ctx)
+	if err == nil {
+		c.topicID = topic.ID
+		err = c.start(ctx, topic)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // asked to stop before it began
+		}
+		return err
+	}
+	return c.consume(ctx)
 }
+
+// consume is Run from the moment the group is joined.
+func (c *Consumer) consume(ctx context.Context) error {
+	c.end = newEnding(c.goals)
+	if c.cfg.UntilEnd && c.end.left() == 0 {
+		return nil
+	}
+	c.commits, c.tails = newCommitter(c), newTails(c)
+	ctx, c.stop = context.WithCancelCause(ctx)
+	defer c.stop(nil)
+
+	go c.commits.run()
+	var background sync.WaitGroup
+	background.Go(func() { c.tails.run(ctx) })
+	background.Go(func() { c.meetOthers(ctx) })
+	background.Go(func() {
+		if c.cfg.UntilEnd {
+			c.watchOthers(ctx)
+			select {
+			case <-c.end.reached:
+				c.stop(errEndReached)
+			default:
+			}
+		}
+	})
+	c.cl.AddConsumeTopics(c.cfg.Topic) // joins
+
+	c.poll(ctx)
+	cause := context.Cause(ctx)
+	background.Wait()
+	err := c.shutdown()
+	if failed := new(failed); errors.As(cause, &failed) {
+		err = errors.Join(failed.err, err)
+	}
+	return err
+}
+
+// failed marks a cause as a reason for Run to return an error.
+type failed struct{ err error }
+
+func (f *failed) Error() string { return f.err.Error() }
+
+var errEndReached = errors.New("the end is reached")
+
+// fail ends Run with err, after a drain like that of any stop. The first wins;
+// others are logged, since they may be news to somebody.
+func (c *Consumer) fail(err error) {
+	f := &failed{err}
+	c.stop(f)
+}
+
+// shutdown lets what runs finish, commits, and leaves the group. Admission has
+// ended.
+func (c *Consumer) shutdown() error {
+	started := time.Now()
+	c.fence.Lock()
+	c.stopping = true
+	var ids []int32
+	for id := range c.parts {
+		ids = append(ids, id)
+	}
+	c.fence.Unlock()
+	parts := c.detachAll(ids)
+
+	drainAll(parts, c.cfg.DrainTimeout, ErrStopping)
+	var errs []error
+	if err := c.lastCommit(parts); err != nil {
+		errs = append(errs, &CommitError{Group: c.cfg.Group, Err: err})
+	}
+	var running []Running
+	for _, p := range parts {
+		running = append(running, p.stillRunning()...)
+	}
+	if len(running) > 0 {
+		errs = append(errs, &DrainError{Waited: time.Since(started), Running: running})
+	}
+	c.forget(parts)
+
+	// Leaving calls onRevoked with what kgo thinks is still ours: nothing of that is.
+	leave, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := c.cl.LeaveGroupContext(leave); err != nil {
+		c.log.Warn("the group was not told that this member leaves; it will notice after the session timeout", "error", err)
+	}
+	c.cl.Close() // returns when the callbacks have
+	c.commits.stop()
+	if len(running) == 0 {
+		c.lanes.Wait()
+	}
+	return errors.Join(errs...)
+}
+
+const (
+	leaveTimeout = 5 * time.Second
+	lastPause    = 100 * time.Millisecond
+)
+
+// lastCommit commits for the last time. While the group rebalances the coordinator
+// refuses at times, so it is tried until commitTimeout.
+func (c *Consumer) lastCommit(parts []*partition) error {
+	deadline := time.Now().Add(commitTimeout)
+	for {
+		late := time.Now().After(deadline)
+		err := c.commits.now(parts, late)
+		if err == nil || !rebalancing(err) || late {
+			return err
+		}
+		time.Sleep(lastPause)
+	}
+}
+
+// meetOthers tells the caller of other members once, when the group has formed.
+func (c *Consumer) meetOthers(ctx context.Context) {
+	if c.cfg.OtherMembers == nil {
+		return
+	}
+	select {
+	case <-c.assigned:
+	case <-ctx.Done():
+		return
+	}
+	if others := c.otherMembers(ctx); len(others) > 0 {
+		c.cfg.OtherMembers(others)
+	}
+}
+
+// owned returns the partitions that are ours now.
+func (c *Consumer) owned() []*partition { return c.live.Load().owned }

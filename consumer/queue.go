@@ -1,0 +1,83 @@
+package consumer
+
+import "github.com/twmb/franz-go/pkg/kgo"
+
+// queue holds records in order. Whole slices go in as polls give them, so that a
+// partition with one lane copies no record; with several lanes they go in one by
+// one. It is not safe for concurrent use.
+type queue struct {
+	chunks [][]*kgo.Record // never an empty one
+	head   int             // of chunks[0], what was dropped
+	n      int
+	spare  []*kgo.Record // a chunk to use again
+}
+
+const queueChunk = 256
+
+func (q *queue) len() int { return q.n }
+
+// pushAll appends recs and keeps the slice.
+func (q *queue) pushAll(recs []*kgo.Record) {
+	if len(recs) > 0 {
+		q.chunks = append(q.chunks, recs)
+		q.n += len(recs)
+	}
+}
+
+func (q *queue) push(r *kgo.Record) {
+	q.n++
+	if last := len(q.chunks) - 1; last >= 0 && len(q.chunks[last]) < cap(q.chunks[last]) {
+		q.chunks[last] = append(q.chunks[last], r)
+		return
+	}
+	chunk := q.spare
+	if q.spare = nil; chunk == nil {
+		chunk = make([]*kgo.Record, 0, queueChunk)
+	}
+	q.chunks = append(q.chunks, append(chunk, r))
+}
+
+// peek appends to dst the first records, at most n, and only those below an offset.
+func (q *queue) peek(dst []*kgo.Record, n int, below int64) []*kgo.Record {
+	head := q.head
+	for _, chunk := range q.chunks {
+		chunk = chunk[head:min(len(chunk), head+n)]
+		head = 0
+		if len(chunk) == 0 {
+			break
+		}
+		if chunk[len(chunk)-1].Offset >= below {
+			for _, r := range chunk {
+				if r.Offset >= below {
+					return dst
+				}
+				dst = append(dst, r)
+			}
+		}
+		dst = append(dst, chunk...)
+		n -= len(chunk)
+	}
+	return dst
+}
+
+// drop forgets the first n records.
+func (q *queue) drop(n int) {
+	q.n -= n
+	for n > 0 {
+		chunk := q.chunks[0]
+		if left := len(chunk) - q.head; n < left {
+			clear(chunk[q.head : q.head+n])
+			q.head += n
+			return
+		} else {
+			n -= left
+		}
+		clear(chunk[q.head:])
+		q.head = 0
+		if cap(chunk) == queueChunk {
+			q.spare = chunk[:0]
+		}
+		q.chunks[0] = nil
+		q.chunks = q.chunks[1:]
+	}
+}
