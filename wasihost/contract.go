@@ -59,11 +59,27 @@ func (m *Module) examine() {
 	if m.outline.memories > 1 {
 		m.problems = append(m.problems, fmt.Sprintf("it has %d memories, and a guest may have one", m.outline.memories))
 	}
+	m.listSources()
+}
+
+// listSources says where each import comes from.
+func (m *Module) listSources() {
+	for _, s := range m.imports {
+		f := shim.Func{Name: s.Name}
+		if known := findImportable(s.Module, s.Name); known != nil && known.shimmed {
+			f.Type = known.typ
+			if !slices.Contains(m.calls, f) {
+				m.calls = append(m.calls, f)
+			}
+		}
+	}
+	// In one order, so that modules which need the same share a variant.
 	slices.SortFunc(m.calls, func(a, b shim.Func) int { return strings.Compare(a.Name, b.Name) })
-	for i := range m.sources {
-		if m.sources[i].native == "" {
-			name := m.imports[i].Name
-			m.sources[i].call = slices.IndexFunc(m.calls, func(f shim.Func) bool { return f.Name == name })
+	for _, s := range m.imports {
+		if i := slices.IndexFunc(m.calls, func(f shim.Func) bool { return f.Name == s.Name }); i >= 0 {
+			m.sources.addFront(shim.FrontCalls + i)
+		} else {
+			m.sources.add(fromWASI, s.Name)
 		}
 	}
 }
@@ -74,7 +90,6 @@ func (m *Module) examineImport(t *wt.ImportType) Symbol {
 		s.Name = *n
 	}
 	s.Kind, s.Type = describeType(t.Type())
-	src := source{}
 	switch known := findImportable(s.Module, s.Name); {
 	case known == nil:
 		s.Problem = unknownImport(s)
@@ -82,14 +97,7 @@ func (m *Module) examineImport(t *wt.ImportType) Symbol {
 		s.Problem = fmt.Sprintf("it is imported as a %s, and is a function %s", s.Kind, known.typ)
 	case s.Type != known.typ.String():
 		s.Problem = fmt.Sprintf("it is imported with type %s, and has type %s", s.Type, known.typ)
-	case known.shimmed:
-		if f := (shim.Func{Name: known.name, Type: known.typ}); !slices.Contains(m.calls, f) {
-			m.calls = append(m.calls, f)
-		}
-	default:
-		src.native = known.name
 	}
-	m.sources = append(m.sources, src)
 	return s
 }
 

@@ -27,8 +27,8 @@ type Engine struct {
 
 // variant is a shim, compiled.
 type variant struct {
-	front, back  *wt.Module
-	native, host []string // what back imports
+	front, back *wt.Module
+	sources     sources // of back's imports
 }
 
 // NewEngine makes the engine. A process makes one: compiled code is shared within
@@ -86,7 +86,16 @@ func (e *Engine) variant(calls []shim.Func, runResult bool) (*variant, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &variant{native: code.Native, host: code.Host}
+	v := &variant{}
+	v.sources.add(fromGuest, "memory")
+	v.sources.add(fromGuest, "run")
+	v.sources.addFront(shim.FrontTable)
+	for _, name := range code.Native {
+		v.sources.add(fromWASI, name)
+	}
+	for _, name := range code.Host {
+		v.sources.add(fromHost, name)
+	}
 	var frontErr, backErr error
 	v.front, frontErr = e.compileText(code.Front)
 	v.back, backErr = e.compileText(code.Back)

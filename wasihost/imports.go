@@ -90,7 +90,7 @@ func findImportable(module, name string) *importable {
 type hostFunc struct {
 	name string
 	typ  shim.Type
-	call func(in *Instance, c *wt.Caller, args []wt.Val) (int32, error)
+	call func(in *Instance, args []wt.Val) (int32, error)
 }
 
 var hostFuncs = []hostFunc{
@@ -122,7 +122,7 @@ func newLinker(engine *wt.Engine) (*wt.Linker, error) {
 // and becomes what Drive returns.
 func (f hostFunc) wrap() func(*wt.Caller, []wt.Val) ([]wt.Val, *wt.Trap) {
 	call, results := f.call, f.typ.Results() != ""
-	return func(c *wt.Caller, args []wt.Val) (out []wt.Val, trap *wt.Trap) {
+	return func(_ *wt.Caller, args []wt.Val) (out []wt.Val, trap *wt.Trap) {
 		in := lookup(uint32(args[0].I32()))
 		if in == nil {
 			return nil, wt.NewTrap("the instance is closed")
@@ -133,7 +133,7 @@ func (f hostFunc) wrap() func(*wt.Caller, []wt.Val) ([]wt.Val, *wt.Trap) {
 				out, trap = nil, wt.NewTrap("panic in the host")
 			}
 		}()
-		result, err := call(in, c, args[1:])
+		result, err := call(in, args[1:])
 		if err != nil {
 			in.stop = err
 			return nil, wt.NewTrap("stopped by the host")

@@ -2,7 +2,6 @@ package wasihost
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -22,10 +21,10 @@ type Instance struct {
 
 	store   *wt.Store
 	context unsafe.Pointer // of the store
-	memory  *wt.Memory     // the guest's
-	post    *wt.Memory     // the mailbox as wasmtime has it
-	box     mailbox        // nil until the shim's back is there
-	drive   entry
+	memory  handle         // the guest's
+	post    handle         // the mailbox as a memory
+	box     mailbox        // and as bytes; nil until the shim's back is there
+	drive   handle
 	output  output
 	dead    bool
 	used    int // bytes of the mailbox that tasks have touched since it was trimmed
@@ -119,10 +118,10 @@ func (in *Instance) Alive() bool { return !in.dead && in.store != nil }
 
 // MemoryUse returns the bytes of the guest's linear memory, 0 after Close.
 func (in *Instance) MemoryUse() int64 {
-	if in.store == nil || in.memory == nil {
+	if in.store == nil || in.memory == (handle{}) {
 		return 0
 	}
-	return int64(in.memory.DataSize(in.store))
+	return memorySize(in.context, in.memory)
 }
 
 // Close frees the instance and its memory at once. It may be called twice.
@@ -135,7 +134,7 @@ func (in *Instance) Close() {
 	// not the memory behind it: guests that trap in a loop would outrun it.
 	runtime.SetFinalizer(in.store, nil)
 	deleteStore(pointer(in.store))
-	in.store, in.context, in.box, in.memory, in.post = nil, nil, nil, nil, nil
+	in.store, in.context, in.box = nil, nil, nil
 }
 
 // makeRoom grows the mailbox where a task needs it.
@@ -149,12 +148,13 @@ func (in *Instance) makeRoom(task int) error {
 	// The guest's limit counts each memory of the store: it is lifted for this one,
 	// while the guest does not run.
 	in.limitMemory(maxMemory)
-	_, err := in.post.Grow(in.store, pages)
+	o := growMemory(in.context, in.post, pages)
+	defer o.free()
 	in.limitMemory(in.cfg.MemoryLimit)
-	if err != nil {
-		return fmt.Errorf("no room for a task of %d bytes: %w", task, errors.New(firstLines(err.Error(), 3)))
+	if !o.ok() {
+		return fmt.Errorf("no room for a task of %d bytes: %s", task, firstLines(o.message(), 3))
 	}
-	in.box = view(in.store, in.post)
+	in.box = view(in.context, in.post)
 	return nil
 }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"unsafe"
 
 	wt "github.com/bytecodealliance/wasmtime-go/v14"
 
@@ -58,9 +58,9 @@ func (m *Module) instantiate(ctx context.Context, cfg *Config, e extent) (*Insta
 		return in, fmt.Errorf("%s: %w", m.name, err)
 	}
 	in.store = wt.NewStore(m.engine.engine)
-	in.context = context_(in.store)
+	in.context = unsafe.Pointer(in.store.Context())
 	register(in)
-	watch(in.store, in.number)
+	watch(pointer(in.store), in.context, in.number)
 	wasi, err := in.cfg.wasi()
 	if err != nil {
 		return in, fmt.Errorf("%s: %w", m.name, err)
@@ -74,7 +74,7 @@ func (m *Module) instantiate(ctx context.Context, cfg *Config, e extent) (*Insta
 		return in, err
 	}
 	if err := in.linkBack(shimmed, front, guest); err != nil {
-		return in, fmt.Errorf("%s: %w", m.name, err)
+		return in, err
 	}
 	if m.init {
 		if err := in.initialize(guest); err != nil {
@@ -86,54 +86,48 @@ func (m *Module) instantiate(ctx context.Context, cfg *Config, e extent) (*Insta
 
 // linkGuest instantiates the shim's front and the guest, which runs the guest's
 // start function.
-func (in *Instance) linkGuest(v *variant) (front, guest *wt.Instance, err error) {
-	m := in.module
+func (in *Instance) linkGuest(v *variant) (front, guest handle, err error) {
 	in.store.Limiter(in.cfg.MemoryLimit, maxTableElements, 2, maxTables+1, 1)
-	if front, err = wt.NewInstance(in.store, v.front, nil); err != nil {
-		return nil, nil, fmt.Errorf("%s: the shim: %w", m.name, err)
-	}
-	trampolines := make([]*wt.Extern, len(m.calls))
-	for i := range trampolines {
-		trampolines[i] = front.GetExport(in.store, strconv.Itoa(i))
-	}
-	imports := make([]wt.AsExtern, len(m.sources))
-	for i, s := range m.sources {
-		if s.native != "" {
-			imports[i] = m.engine.linker.Get(in.store, preview1, s.native)
-		} else {
-			imports[i] = trampolines[s.call]
-		}
-	}
-	guest, err = wt.NewInstance(in.store, m.module, imports)
+	front, err = in.make(v.front, &sources{}, handle{}, handle{})
 	if err != nil {
-		return nil, nil, in.startFailure(err)
+		return front, guest, err
 	}
-	in.memory = guest.GetExport(in.store, "memory").Memory()
+	m := in.module
+	guest, o, missing := instantiate(in.context, pointer(m.module), pointer(in.engine.linker), &m.sources, front, handle{})
+	if missing > 0 {
+		return front, guest, fmt.Errorf("%s: import %d is not there", m.name, missing)
+	}
+	if !o.ok() {
+		defer o.free()
+		return front, guest, in.startFailure(o)
+	}
+	in.memory = export(in.context, guest, "memory")
 	return front, guest, nil
 }
 
+// make instantiates one half of the shim.
+func (in *Instance) make(m *wt.Module, s *sources, front, guest handle) (handle, error) {
+	h, o, missing := instantiate(in.context, pointer(m), pointer(in.engine.linker), s, front, guest)
+	if missing > 0 {
+		return h, fmt.Errorf("%s: the shim: import %d is not there", in.module.name, missing)
+	}
+	if !o.ok() {
+		defer o.free()
+		return h, fmt.Errorf("%s: the shim: %s", in.module.name, firstLines(o.message(), 3))
+	}
+	return h, nil
+}
+
 // linkBack instantiates the shim's back and prepares the mailbox.
-func (in *Instance) linkBack(v *variant, front, guest *wt.Instance) error {
-	imports := []wt.AsExtern{
-		guest.GetExport(in.store, "memory"),
-		guest.GetExport(in.store, "run"),
-		front.GetExport(in.store, "table"),
-	}
-	for _, name := range v.native {
-		imports = append(imports, in.engine.linker.Get(in.store, preview1, name))
-	}
-	for _, name := range v.host {
-		imports = append(imports, in.engine.linker.Get(in.store, hostModule, name))
-	}
-	in.store.Limiter(max(in.cfg.MemoryLimit, shim.PageSize), maxTableElements, 3, maxTables+1, 2)
-	back, err := wt.NewInstance(in.store, v.back, imports)
-	if err != nil {
-		return fmt.Errorf("the shim: %s", firstLines(err.Error(), 3))
-	}
+func (in *Instance) linkBack(v *variant, front, guest handle) error {
 	in.limitMemory(in.cfg.MemoryLimit)
-	in.post = back.GetExport(in.store, "mailbox").Memory()
-	in.box = view(in.store, in.post)
-	in.drive = entryOf(back.GetFunc(in.store, "drive"))
+	back, err := in.make(v.back, &v.sources, front, guest)
+	if err != nil {
+		return err
+	}
+	in.post = export(in.context, back, "mailbox")
+	in.box = view(in.context, in.post)
+	in.drive = export(in.context, back, "drive")
 	in.box.setWord(shim.Instance, in.number)
 	in.box.setWord(shim.Cursor, shim.NoTask)
 	in.box.addDescriptor(1, shim.FDStdout)
@@ -158,8 +152,8 @@ func (in *Instance) limitMemory(most int64) {
 }
 
 // initialize calls the guest's _initialize.
-func (in *Instance) initialize(guest *wt.Instance) error {
-	o := call(in.context, entryOf(guest.GetFunc(in.store, "_initialize")))
+func (in *Instance) initialize(guest handle) error {
+	o := call(in.context, export(in.context, guest, "_initialize"))
 	var err error
 	if !o.ok() {
 		err = in.failure(o)

@@ -26,23 +26,14 @@ type Module struct {
 
 	imports, exports []Symbol
 	problems         []string
-	// sources says, import by import, where it comes from: an index of calls, or a
-	// name among wasmtime's functions. It is complete only without problems.
-	sources   []source
-	calls     []shim.Func // those that the shim satisfies, each once
-	runResult bool
-	init      bool  // exports _initialize
-	minMemory int64 // bytes
+	sources          sources     // of the imports; complete only without problems
+	calls            []shim.Func // those that the shim satisfies, each once
+	runResult        bool
+	init             bool  // exports _initialize
+	minMemory        int64 // bytes
 
 	shim     func() (*variant, error)
 	tryStart func() error
-}
-
-// source of an import: a trampoline of the shim's front, or, where native is set,
-// a function of wasmtime's.
-type source struct {
-	call   int
-	native string
 }
 
 // Compile compiles a core module from its binary or its text form. name is for

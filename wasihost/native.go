@@ -1,46 +1,12 @@
 package wasihost
 
-// What the Go binding of wasmtime lacks or makes dear, by way of the C interface
-// of the library that the binding links: deleting a store now rather than when the
-// collector finds it, a callback at an epoch's end, a call without boxed arguments,
-// and a trap's frames without its text. Everything else goes through the binding.
-//
-// The prototypes repeat those of the library's headers, which are not on our
-// include path; opaque pointers stand for its types. They hold for wasmtime 14, to
-// which the module path pins the binding.
+// This file and native_link.go are all that speaks to the library directly; see
+// native.h for why.
 
 /*
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "native.h"
 
-typedef struct { size_t size; char *data; } wh_bytes;
-typedef struct { size_t size; void **data; } wh_pointers;
-typedef struct { uint64_t store; size_t index; } wh_func;
 typedef struct { void *trap; void *error; } wh_outcome;
-
-extern void wasmtime_store_delete(void *store);
-extern void wasmtime_context_set_epoch_deadline(void *context, uint64_t ticks);
-extern void wasmtime_engine_increment_epoch(void *engine);
-extern void *wasmtime_func_call_unchecked(void *context, const wh_func *func, void *values, size_t n, void **trap);
-extern void wasmtime_store_epoch_deadline_callback(void *store, void *(*f)(void *, void *, uint64_t *), void *data);
-
-extern void *wasmtime_error_new(const char *text);
-extern void wasmtime_error_message(const void *error, wh_bytes *out);
-extern void wasmtime_error_wasm_trace(const void *error, wh_pointers *out);
-extern void wasmtime_error_delete(void *error);
-
-extern bool wasmtime_trap_code(const void *trap, uint8_t *code);
-extern void wasm_trap_message(const void *trap, wh_bytes *out);
-extern void wasm_trap_trace(const void *trap, wh_pointers *out);
-extern void wasm_trap_delete(void *trap);
-
-extern uint32_t wasm_frame_func_index(const void *frame);
-extern size_t wasm_frame_module_offset(const void *frame);
-extern const wh_bytes *wasmtime_frame_func_name(const void *frame);
-extern const wh_bytes *wasmtime_frame_module_name(const void *frame);
-extern void wasm_frame_vec_delete(wh_pointers *frames);
-extern void wasm_byte_vec_delete(wh_bytes *bytes);
 
 // The Go function of epoch.go.
 extern int wasmtonEpochEnded(size_t instance);
@@ -57,8 +23,7 @@ static void wh_watch(void *store, size_t instance) {
 }
 
 // wh_call calls a function that has neither parameters nor results.
-static wh_outcome wh_call(void *context, uint64_t store, size_t index) {
-	wh_func f = {store, index};
+static wh_outcome wh_call(void *context, wh_handle f) {
 	wh_outcome out = {NULL, NULL};
 	wasmtime_context_set_epoch_deadline(context, 1);
 	out.error = wasmtime_func_call_unchecked(context, &f, NULL, 0, &out.trap);
@@ -79,22 +44,25 @@ import (
 )
 
 // pointer returns the C pointer behind one of the binding's objects: the
-// unexported first field of each of its structs.
-func pointer[T wt.Store | wt.Engine | wt.Trap | wt.Error](object *T) unsafe.Pointer {
+// unexported first field of each of its structs. The object must be kept alive as
+// long as the pointer is used.
+func pointer[T wt.Store | wt.Engine | wt.Linker | wt.Module](object *T) unsafe.Pointer {
 	return *(*unsafe.Pointer)(unsafe.Pointer(object))
 }
 
-// context returns the store's context, valid until the store is deleted.
-func context_(s *wt.Store) unsafe.Pointer { return unsafe.Pointer(s.Context()) }
-
-// entry is a function without parameters and results, ready to be called.
-type entry struct {
+// handle is an instance, a function or a memory of a store.
+type handle struct {
 	store uint64
-	index uint64
+	index uintptr
 }
 
-// entryOf takes the handle out of the binding's object, which holds nothing else.
-func entryOf(f *wt.Func) entry { return *(*entry)(unsafe.Pointer(f)) }
+func (h handle) c() C.wh_handle {
+	return C.wh_handle{store: C.uint64_t(h.store), index: C.size_t(h.index)}
+}
+
+func handleOf(h C.wh_handle) handle {
+	return handle{store: uint64(h.store), index: uintptr(h.index)}
+}
 
 // outcome is how a call ended: with a trap, with an error, or with neither. The
 // one who gets it frees it.
@@ -114,16 +82,16 @@ func (o outcome) free() {
 }
 
 // call calls f, with the epoch's end a tick away.
-func call(context unsafe.Pointer, f entry) outcome {
-	o := C.wh_call(context, C.uint64_t(f.store), C.size_t(f.index))
+func call(context unsafe.Pointer, f handle) outcome {
+	o := C.wh_call(context, f.c())
 	return outcome{trap: o.trap, err: o.error}
 }
 
 // watch has epochEnded called with the number at each tick at which the store's
-// guest runs, and sets the first tick.
-func watch(s *wt.Store, instance uint32) {
-	C.wh_watch(pointer(s), C.size_t(instance))
-	C.wasmtime_context_set_epoch_deadline(context_(s), 1)
+// guest runs, beginning with the next.
+func watch(store, context unsafe.Pointer, instance uint32) {
+	C.wh_watch(store, C.size_t(instance))
+	C.wasmtime_context_set_epoch_deadline(context, 1)
 }
 
 func advanceEpoch(engine unsafe.Pointer) { C.wasmtime_engine_increment_epoch(engine) }
@@ -138,7 +106,7 @@ func (o outcome) code() int {
 	return int(C.wh_trap_code(o.trap))
 }
 
-// message is the library's text, backtrace included: of a deep stack, a megabyte.
+// message is the library's text, backtrace included. It is cut after 64 KiB.
 func (o outcome) message() string {
 	var b C.wh_bytes
 	switch {

@@ -104,12 +104,12 @@ func (s subscription) wait(now clocks, isOpen func(fd uint32) bool) (time.Durati
 // hostPoll is poll_oneoff, in(subscriptions), events, n, count and the reading of
 // the guest's monotonic clock. The shim has seen to it that n is not 0 and that
 // everything lies in memory.
-func hostPoll(in *Instance, c *wt.Caller, args []wt.Val) (int32, error) {
+func hostPoll(in *Instance, args []wt.Val) (int32, error) {
 	// What the guest has said so far should not wait with it.
 	if _, err := in.output.read(in.box); err != nil {
 		return 0, err
 	}
-	memory := guestMemory(view(c, in.memory))
+	memory := guestMemory(view(in.context, in.memory))
 	n := uint64(uint32(args[2].I32()))
 	subs, ok1 := memory.span(uint32(args[0].I32()), n*subscriptionSize)
 	events, ok2 := memory.span(uint32(args[1].I32()), n*eventSize)

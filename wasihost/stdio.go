@@ -22,7 +22,7 @@ type output struct {
 }
 
 // hostDrain is called by the shim when the output area is full.
-func hostDrain(in *Instance, _ *wt.Caller, _ []wt.Val) (int32, error) {
+func hostDrain(in *Instance, _ []wt.Val) (int32, error) {
 	_, err := in.output.read(in.box)
 	return 0, err
 }

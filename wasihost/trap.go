@@ -3,10 +3,8 @@ package wasihost
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 
-	wt "github.com/bytecodealliance/wasmtime-go/v14"
 	"github.com/ianlancetaylor/demangle"
 
 	"github.com/wasmton/wasmton/wasihost/shim"
@@ -126,35 +124,20 @@ func readable(name string) string {
 }
 
 // startFailure says why the guest could not be instantiated.
-func (in *Instance) startFailure(err error) error {
-	var o outcome
-	var trap *wt.Trap
-	var other *wt.Error
-	switch {
-	case errors.As(err, &trap):
-		o.trap = pointer(trap)
-	case errors.As(err, &other):
-		o.err = pointer(other)
-	}
-	// Theirs to free.
-	frames, front := backtrace(o)
+func (in *Instance) startFailure(o outcome) error {
 	name := in.module.name
-	if o.code() == trapIndirectCallToNull && front != "" {
+	frames, front := backtrace(o)
+	switch {
+	case o.code() == trapIndirectCallToNull && front != "":
 		return &LinkError{Name: name, Problems: []string{fmt.Sprintf(
 			"its start function calls the host (%s), which is not there yet: do that in an exported _initialize instead "+
 				"(AssemblyScript: --exportStart _initialize)", front)}}
+	case o.trap == nil && len(frames) == 0:
+		return fmt.Errorf("%s: it cannot be instantiated: %s", name, firstLines(o.message(), 3))
 	}
-	var failure error
-	switch {
-	case len(frames) > 0 || o.trap != nil:
-		failure = fmt.Errorf("%s: in its start function: %w", name, in.failure(o))
-	default:
-		failure = fmt.Errorf("%s: it cannot be instantiated: %s", name, firstLines(err.Error(), 3))
+	err := in.failure(o)
+	if errors.Is(err, ErrInterrupted) {
+		return err
 	}
-	if errors.Is(failure, ErrInterrupted) {
-		failure = ErrInterrupted
-	}
-	runtime.KeepAlive(trap)
-	runtime.KeepAlive(other)
-	return failure
+	return fmt.Errorf("%s: in its start function: %w", name, err)
 }

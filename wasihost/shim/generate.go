@@ -64,7 +64,6 @@ type Func struct {
 // Variant says what one guest needs.
 type Variant struct {
 	// Calls are those of the guest's imports that the shim satisfies, each once.
-	// Front exports the trampoline of Calls[i] under the name strconv.Itoa(i).
 	Calls []Func
 	// RunResult is whether the guest's run returns an i32.
 	RunResult bool
@@ -85,6 +84,13 @@ type Code struct {
 const (
 	FrontName = "wasmton_shim_front"
 	BackName  = "wasmton_shim_back"
+)
+
+// Front's exports by number: its table, and then the trampolines of the calls in
+// their order.
+const (
+	FrontTable = 0
+	FrontCalls = 1
 )
 
 // Generate makes the two modules of a variant.
