@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +22,15 @@ import (
 	"github.com/wasmton/wasmton/wasihost"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := m.Run()
+	engine().Close()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // echo writes each task and "|" as a line. A task that begins with "?" makes run
 // return 7, one with "!" traps, one with "@" loops, one with "x" exits with 3.
@@ -259,6 +268,7 @@ func TestAWaitForAnInstanceEndsWithTheContext(t *testing.T) {
 func TestAnInstanceThatCannotBeMadeAgainIsUnusable(t *testing.T) {
 	dir := t.TempDir()
 	const startsOnce = `(module
+	  (import "decaton" "poll_task" (func (param i64 i32) (result i32)))
 	  (import "wasi_snapshot_preview1" "path_create_directory" (func $mkdir (param i32 i32 i32) (result i32)))
 	  (memory (export "memory") 1)
 	  (data (i32.const 0) "x")
@@ -282,10 +292,11 @@ func TestNewRefuses(t *testing.T) {
 		cfg  wasm.Config
 		want string
 	}{
-		"a guest without run":       {`(module (memory (export "memory") 1))`, wasm.Config{}, "run"},
-		"a guest that cannot start": {`(module (memory (export "memory") 1) (func (export "run")) (func (export "_initialize") unreachable))`, wasm.Config{}, "_initialize"},
-		"a directory that is not":   {echo, wasm.Config{Guest: wasihost.Config{Dirs: []wasihost.Dir{{Host: "/no/such", Guest: "/"}}}}, "/no/such"},
-		"fewer than no instances":   {echo, wasm.Config{MaxInstances: -1}, "MaxInstances"},
+		"a guest without run": {`(module (memory (export "memory") 1))`, wasm.Config{}, "run"},
+		"a guest that cannot start": {`(module (import "decaton" "poll_task" (func (param i64 i32) (result i32)))
+			(memory (export "memory") 1) (func (export "run")) (func (export "_initialize") unreachable))`, wasm.Config{}, "_initialize"},
+		"a directory that is not": {echo, wasm.Config{Guest: wasihost.Config{Dirs: []wasihost.Dir{{Host: "/no/such", Guest: "/"}}}}, "/no/such"},
+		"fewer than no instances": {echo, wasm.Config{MaxInstances: -1}, "MaxInstances"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := wasm.New(t.Context(), compile(t, test.wat), test.cfg)
