@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -63,7 +64,7 @@ func (b *bench) contenders() []contender {
 type result struct {
 	wall time.Duration // from the start of the process to the last offset committed
 	cpu  time.Duration // user and system time of the process's whole life
-	rss  int64         // most resident memory, bytes
+	peak int64         // most resident memory, bytes; 0 where the system does not tell
 }
 
 type results struct {
@@ -112,7 +113,7 @@ func (b *bench) run(ctx context.Context, c contender, group string) (result, err
 	}
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
-	wall, err := b.await(ctx, group, start)
+	wall, peak, err := b.await(ctx, group, cmd.Process.Pid, start)
 	_ = cmd.Process.Signal(syscall.SIGTERM) // wasmton may have ended by itself
 	select {
 	case exit := <-exited:
@@ -125,27 +126,45 @@ func (b *bench) run(ctx context.Context, c contender, group string) (result, err
 	if err != nil {
 		return result{}, fmt.Errorf("%w\n%s", err, stderr.Bytes())
 	}
-	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	return result{
 		wall: wall,
 		cpu:  cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(),
-		rss:  usage.Maxrss * 1024, // Linux counts in KiB
+		peak: peak,
 	}, nil
 }
 
-func (b *bench) await(ctx context.Context, group string, start time.Time) (time.Duration, error) {
+// await returns how long it took from start until all was committed, and the most
+// memory that the process has had resident by then. The usage that is reported at
+// the process's exit won't do for that: it begins with what its parent, which is
+// this program, had when it forked.
+func (b *bench) await(ctx context.Context, group string, pid int, start time.Time) (wall time.Duration, peak int64, err error) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		peak = max(peak, peakResident(pid))
 		if b.committed(ctx, group) >= b.records {
-			return time.Since(start), nil
+			return time.Since(start), peak, nil
 		}
 		select {
 		case <-ctx.Done():
-			return 0, fmt.Errorf("%d of %d records committed: %w", b.committed(context.Background(), group), b.records, ctx.Err())
+			return 0, 0, fmt.Errorf("%d of %d records committed: %w", b.committed(context.Background(), group), b.records, ctx.Err())
 		case <-tick.C:
 		}
 	}
+}
+
+func peakResident(pid int) int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			return kib * 1024
+		}
+	}
+	return 0
 }
 
 // ignoreSignals drops the exit of a program that we stopped ourselves.

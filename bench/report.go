@@ -15,12 +15,12 @@ func report(w io.Writer, all []results) {
 	for _, r := range all {
 		rate := r.sorted(func(x result) float64 { return float64(r.records) / x.wall.Seconds() })
 		cpu := r.sorted(func(x result) float64 { return float64(x.cpu.Microseconds()) / float64(r.records) })
-		rss := r.sorted(func(x result) float64 { return float64(x.rss) / 1e6 })
+		peak := r.sorted(func(x result) float64 { return float64(x.peak) / 1e6 })
 		if base == 0 {
 			base = median(rate)
 		}
 		fmt.Fprintf(t, "%s\t×%d\t\t%.0f\t%.0f .. %.0f\t%.2f\t%.3f\t%.0f\t\n", r.name, len(r.runs),
-			median(rate), rate[0], rate[len(rate)-1], median(rate)/base, median(cpu), median(rss))
+			median(rate), rate[0], rate[len(rate)-1], median(rate)/base, median(cpu), median(peak))
 	}
 	_ = t.Flush()
 }
