@@ -43,7 +43,7 @@ func TestCompose(t *testing.T) {
 		{"messages watched in another place", composeFile, "/data/messages]", "/messages]", "messages"},
 		{"a stop shorter than the drain", composeFile, "stop_grace_period: 30s", "stop_grace_period: 20s", "stop_grace_period"},
 		{"the default stop", composeFile, "    stop_grace_period: 30s\n", "", "stop_grace_period"},
-		{"a flag that does not exist", composeFile, "- --dir=/data::/\n", "- --dir=/data::/\n      - --dirs=/\n", "unknown flag: --dirs"},
+		{"a flag that does not exist", composeFile, "- --dir=/data::/\n", "- --dir=/data::/\n      - --dirs=/\n", "unknown flag --dirs"},
 		{"a value that is none", composeFile, "--metrics-addr=:9464", "--metrics-addr=:9464\n      - --concurrency=x", "concurrency"},
 	})
 }
@@ -251,7 +251,7 @@ func (c *compose) checkWasmton(t *testing.T) {
 	if err := accepts(t, nil, s.Command); err != nil {
 		c.addf("service wasmton: %v", err)
 	}
-	if m := topicFlag.FindStringSubmatch(words(c.project.Services["topic"])); m == nil || m[1] != in.topic {
+	if m := topicFlag.FindStringSubmatch(words(c.project.Services["topic"])); len(m) == 0 || m[1] != in.topic {
 		c.addf("service wasmton reads topic %q, service topic makes %q", in.topic, m)
 	}
 	drain, err := time.ParseDuration(in.flags["drain-timeout"])

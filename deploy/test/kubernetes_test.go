@@ -49,7 +49,7 @@ func TestKubernetes(t *testing.T) {
 		{"a rollout with a gap", manifestFile, "maxUnavailable: 0\n  template", "maxUnavailable: 1\n  template", "maxUnavailable"},
 		{"a probe of another port", manifestFile, "{path: /readyz, port: metrics}", "{path: /readyz, port: http}", "port"},
 		{"a probe of another path", manifestFile, "{path: /readyz, port: metrics}", "{path: /livez, port: metrics}", "/readyz"},
-		{"no liveness probe", manifestFile, "livenessProbe:", "lifecycle: {}\n          x:", "unknown field"},
+		{"no liveness probe", manifestFile, "          livenessProbe:\n            httpGet: {path: /livez, port: metrics}\n            periodSeconds: 10\n            timeoutSeconds: 5\n            failureThreshold: 3\n", "", "no liveness probe"},
 		{"a start that may take no time", manifestFile, "failureThreshold: 60", "failureThreshold: 1", "startup"},
 		{"metrics on another port", manifestFile, "containerPort: 9464", "containerPort: 9090", "9464"},
 		{"root", manifestFile, "runAsUser: 65532", "runAsUser: 0", "runAsUser"},
@@ -75,7 +75,7 @@ func TestKubernetes(t *testing.T) {
 		{"no memory limit", manifestFile, "            limits:\n              memory: 768Mi\n", "            limits:\n", "memory"},
 		{"less memory asked for than taken", manifestFile, "              cpu: 250m\n              memory: 768Mi\n", "              cpu: 250m\n              memory: 256Mi\n", "memory"},
 		{"a CPU limit", manifestFile, "            limits:\n", "            limits:\n              cpu: 1\n", "CPU"},
-		{"a flag that does not exist", manifestFile, "- --max-instances=4\n", "- --max-instances=4\n            - --instances=4\n", "unknown flag: --instances"},
+		{"a flag that does not exist", manifestFile, "- --max-instances=4\n", "- --max-instances=4\n            - --instances=4\n", "unknown flag --instances"},
 		{"a value that is none", manifestFile, "--log-format=json", "--log-format=xml", "log-format"},
 	})
 }

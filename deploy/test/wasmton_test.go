@@ -108,7 +108,10 @@ func tryOut(t *testing.T, env, args []string) error {
 	}
 	dir := t.TempDir()
 	module := filepath.Join(dir, "processor.wat")
-	text := `(module (memory (export "memory") 1) (func (export "run")))`
+	text := `(module
+		(import "decaton" "poll_task" (func (param i64 i32) (result i32)))
+		(memory (export "memory") 1)
+		(func (export "run")))`
 	if err := os.WriteFile(module, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +130,7 @@ func tryOut(t *testing.T, env, args []string) error {
 			}
 		}
 	}
-	cmd := exec.Command(wasmtonBinary(t), append(args, "--connect-timeout=100ms")...)
+	cmd := exec.CommandContext(t.Context(), wasmtonBinary(t), append(args, "--connect-timeout=100ms")...)
 	cmd.Env = append([]string{}, env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -135,13 +138,13 @@ func tryOut(t *testing.T, env, args []string) error {
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == brokerUnreachable {
 		return nil
 	}
-	return fmt.Errorf("wasmton does not accept %q (%v): %s", args, err, stderr.String())
+	return fmt.Errorf("wasmton does not accept %q (%w): %s", args, err, stderr.String())
 }
 
 // closedPort returns a loopback address on which nothing listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
