@@ -14,7 +14,7 @@ func TestABrokerThatDiesAndComesBack(t *testing.T) {
 	tp, m, out := newTopicOn(t, cluster, 3), newMessages(t, 3), newSink(t)
 	tp.produce(m.next(150_000)...)
 	w := start(t, tp.run(guest(t, "c-processor"), out.grant())...)
-	await(t, "some messages", func() bool { return out.size() > 50_000 })
+	await(t, "some messages", func() bool { return out.size() > 50_000 }, w)
 	if err := cluster.Kill(1); err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +22,7 @@ func TestABrokerThatDiesAndComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	tp.produce(m.next(1000)...)
-	await(t, "all committed", tp.caughtUp)
+	await(t, "all committed", tp.caughtUp, w)
 	w.signal(syscall.SIGTERM)
 	w.wait(0)
 	t.Logf("%d of %d messages were repeated", m.check(out.lines()), m.total())
@@ -34,12 +34,12 @@ func TestABrokerOfThreeThatDies(t *testing.T) {
 	tp, m, out := newTopicOn(t, cluster, 3), newMessages(t, 3), newSink(t)
 	tp.produce(m.next(150_000)...)
 	w := start(t, tp.run(guest(t, "c-processor"), out.grant())...)
-	await(t, "some messages", func() bool { return out.size() > 50_000 })
+	await(t, "some messages", func() bool { return out.size() > 50_000 }, w)
 	if err := cluster.Kill(2); err != nil {
 		t.Fatal(err)
 	}
 	tp.produce(m.next(1000)...)
-	await(t, "all committed", tp.caughtUp)
+	await(t, "all committed", tp.caughtUp, w)
 	w.signal(syscall.SIGTERM)
 	w.wait(0)
 	t.Logf("%d of %d messages were repeated", m.check(out.lines()), m.total())

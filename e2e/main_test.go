@@ -88,13 +88,19 @@ func ownCluster(t *testing.T, nodes int) *kafkatest.Cluster {
 	return c
 }
 
-// await returns once cond holds, and fails the test where it never does.
-func await(t *testing.T, what string, cond func() bool) {
+// await returns once cond holds, and fails the test where it never does, or not
+// before a process in whose doing it lies has ended.
+func await(t *testing.T, what string, cond func() bool, doers ...*wasmton) {
 	t.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !cond() {
+		for _, w := range doers {
+			if !w.running() && !cond() {
+				t.Fatalf("wasmton ended before: %s", what)
+			}
+		}
 		select {
 		case <-tick.C:
 		case <-deadline:

@@ -36,23 +36,23 @@ func TestMembersComeAndGo(t *testing.T) {
 	defer stopProducer()
 
 	a := start(t, tp.run(guest(t, "c-processor"), first.grant())...)
-	await(t, "the first member's messages", func() bool { return first.size() > 0 })
+	await(t, "the first member's messages", func() bool { return first.size() > 0 }, a)
 
 	b := start(t, tp.run(guest(t, "c-processor"), second.grant())...)
-	await(t, "two members with partitions", func() bool { return tp.shared(2) })
+	await(t, "two members with partitions", func() bool { return tp.shared(2) }, a, b)
 	grown := second.size()
-	await(t, "the second member's messages", func() bool { return second.size() > grown })
+	await(t, "the second member's messages", func() bool { return second.size() > grown }, b)
 	grown = first.size()
-	await(t, "more of the first member's messages", func() bool { return first.size() > grown })
+	await(t, "more of the first member's messages", func() bool { return first.size() > grown }, a)
 
 	a.signal(syscall.SIGTERM)
 	a.wait(0)
-	await(t, "the second member alone", func() bool { return tp.shared(1) })
+	await(t, "the second member alone", func() bool { return tp.shared(1) }, b)
 	grown = second.size()
-	await(t, "more of the second member's messages", func() bool { return second.size() > grown })
+	await(t, "more of the second member's messages", func() bool { return second.size() > grown }, b)
 
 	stopProducer()
-	await(t, "all committed", tp.caughtUp)
+	await(t, "all committed", tp.caughtUp, b)
 	b.signal(syscall.SIGTERM)
 	b.wait(0)
 
@@ -68,7 +68,7 @@ func TestAMemberThatIsKilledIsReplaced(t *testing.T) {
 	tp.produce(m.next(150_000)...)
 	a := start(t, tp.run(guest(t, "c-processor"), append(sessionFlags(), first.grant())...)...)
 	b := start(t, tp.run(guest(t, "c-processor"), append(sessionFlags(), second.grant(), "--until-end")...)...)
-	await(t, "messages of both", func() bool { return first.size() > 0 && second.size() > 0 })
+	await(t, "messages of both", func() bool { return first.size() > 0 && second.size() > 0 }, a, b)
 	a.kill()
 	b.wait(0)
 	// The order between the two files is not known, so what is judged is presence.

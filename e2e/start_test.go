@@ -22,7 +22,7 @@ func TestFromLatest(t *testing.T) {
 
 	put(0, "before the first start")
 	w := run()
-	await(t, "offsets of the first start", func() bool { return len(tp.committed()) == 2 })
+	await(t, "offsets of the first start", func() bool { return len(tp.committed()) == 2 }, w)
 	w.signal(syscall.SIGTERM)
 	w.wait(0)
 	if got := out.text(); got != "" {
@@ -37,9 +37,7 @@ func TestFromLatest(t *testing.T) {
 		t.Fatalf("messages: %q", got)
 	}
 
-	if err := addPartition(t, tp); err != nil {
-		t.Fatal(err)
-	}
+	tp.addPartition()
 	put(2, "in a new partition")
 	w = run("--until-end")
 	w.wait(0)
@@ -48,13 +46,17 @@ func TestFromLatest(t *testing.T) {
 	}
 }
 
-func addPartition(t *testing.T, tp *topic) error {
-	t.Helper()
-	resp, err := tp.admin.CreatePartitions(t.Context(), 1, tp.name)
+func (tp *topic) addPartition() {
+	tp.t.Helper()
+	resp, err := tp.admin.CreatePartitions(tp.t.Context(), 1, tp.name)
 	if err == nil {
 		err = resp.Error()
 	}
-	return err
+	if err != nil {
+		tp.t.Fatal(err)
+	}
+	// A producer learns of new partitions within minutes; a new one knows them.
+	tp.client = newClient(tp.t, sharedCluster(tp.t), kgo.DefaultProduceTopic(tp.name))
 }
 
 // At the start wasmton tells where the group stands.
@@ -73,9 +75,9 @@ func TestTheStartTellsTheGroupsOffsets(t *testing.T) {
 func TestAMemberWithAnotherModule(t *testing.T) {
 	tp := newTopic(t, 2)
 	a := start(t, tp.run(guest(t, "noop.wat"))...)
-	await(t, "a member", func() bool { return tp.shared(1) })
+	await(t, "a member", func() bool { return tp.shared(1) }, a)
 	b := start(t, tp.run(guest(t, "size.wat"))...)
-	await(t, "a second member", func() bool { return tp.shared(2) })
+	await(t, "a second member", func() bool { return tp.shared(2) }, a, b)
 	b.signal(syscall.SIGTERM)
 	b.wait(0)
 	b.says("wasmton-noop")

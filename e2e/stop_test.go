@@ -18,7 +18,7 @@ func TestStoppingCommitsAndLeavesTheGroup(t *testing.T) {
 	tp, m, out := newTopic(t, 3), newMessages(t, 3), newSink(t)
 	tp.produce(m.next(100_000)...)
 	w := start(t, tp.run(guest(t, "c-processor"), out.grant())...)
-	await(t, "some messages", func() bool { return out.size() > 50_000 })
+	await(t, "some messages", func() bool { return out.size() > 50_000 }, w)
 	w.signal(syscall.SIGTERM)
 	w.wait(0)
 
@@ -48,8 +48,8 @@ func spinning(t *testing.T, flags ...string) (*topic, *wasmton) {
 	w := start(t, tp.run(guest(t, "spin.wat"), append(flags, out.grant())...)...)
 	await(t, "the guest to start", func() bool {
 		_, err := os.Stat(filepath.Join(out.dir, "started"))
-		return err == nil || !w.running()
-	})
+		return err == nil
+	}, w)
 	return tp, w
 }
 
@@ -58,7 +58,7 @@ func TestASecondSignalLeavesAtOnce(t *testing.T) {
 		t.Run(signal.String(), func(t *testing.T) {
 			tp, w := spinning(t, "--drain-timeout=10m", "--task-timeout=20m")
 			w.signal(signal)
-			await(t, "a word on the first signal", func() bool { return strings.Contains(w.stderr.String(), "again") })
+			await(t, "a word on the first signal", func() bool { return strings.Contains(w.stderr.String(), "again") }, w)
 			if !w.running() {
 				t.Fatal("the first signal did not wait for the running task")
 			}
@@ -71,11 +71,14 @@ func TestASecondSignalLeavesAtOnce(t *testing.T) {
 	}
 }
 
-func TestAStopEndsAtTheDrainDeadline(t *testing.T) {
+// A task that outlasts the drain timeout is cut short. It is not done, so that the
+// next start begins with it; nothing is wrong with that.
+func TestAStopCutsATaskShortAtTheDrainDeadline(t *testing.T) {
 	tp, w := spinning(t, "--drain-timeout=500ms", "--task-timeout=20m")
 	w.signal(syscall.SIGTERM)
-	w.wait(1)
-	w.says(tp.name)
+	w.wait(0)
+	w.says("drain timeout")
+	w.summary(0, 0)
 	if c := tp.committed(); c[0] > 0 {
 		t.Errorf("committed %v, past a record that was not processed", c)
 	}
@@ -98,7 +101,7 @@ func TestUntilEndCutShort(t *testing.T) {
 			tp, m, out := newTopic(t, 1), newMessages(t, 1), newSink(t)
 			tp.produce(m.next(100_000)...)
 			w := start(t, tp.run(guest(t, "c-processor"), "--until-end", out.grant())...)
-			await(t, "some messages", func() bool { return out.size() > 50_000 })
+			await(t, "some messages", func() bool { return out.size() > 50_000 }, w)
 			w.signal(signal)
 			w.wait(code)
 			lines := len(out.lines())

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wasmton/wasmton/e2e/kafkatest"
@@ -145,6 +147,9 @@ func (tp *topic) members() []int {
 	groups, err := tp.admin.DescribeGroups(ctx, tp.group())
 	if err == nil {
 		err = groups.Error()
+	}
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil // nobody has joined yet
 	}
 	if err != nil {
 		tp.t.Fatal(err)

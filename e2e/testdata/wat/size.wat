@@ -1,5 +1,6 @@
 ;; Writes the length of its task to standard output, as "length N".
 (module
+  (import "decaton" "poll_task" (func $poll_task (param i64 i32) (result i32)))
   (import "decaton" "task_size" (func $task_size (result i32)))
   (import "wasi_snapshot_preview1" "fd_write"
     (func $fd_write (param $fd i32) (param $vec i32) (param $n i32) (param $written i32) (result i32)))

@@ -1,5 +1,6 @@
 ;; Makes the file /started, then computes for ever.
 (module
+  (import "decaton" "poll_task" (func $poll_task (param i64 i32) (result i32)))
   (import "wasi_snapshot_preview1" "path_open"
     (func $path_open (param $dir i32) (param $lookup i32) (param $path i32) (param $len i32)
       (param $how i32) (param $rights i64) (param $inherited i64) (param $flags i32) (param $fd i32)
