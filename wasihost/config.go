@@ -37,7 +37,7 @@ type Config struct {
 	// as -1 from memory.grow.
 	MemoryLimit int64
 	// TaskTimeout bounds the run of one task, and _initialize. 0 means
-	// DefaultTaskTimeout; at most 24 h. It is enforced in steps of 10 ms, up to three
+	// DefaultTaskTimeout; at most 24 h. It is enforced in steps of 10 ms, up to two
 	// steps late and never early.
 	TaskTimeout time.Duration
 	// Output gets what the guest writes to standard output and error, a line at a

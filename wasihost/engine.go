@@ -16,7 +16,7 @@ import (
 type Engine struct {
 	engine      *wt.Engine
 	linker      *wt.Linker
-	clock       clock
+	clock       *clock
 	interrupted atomic.Bool
 	interrupt   chan struct{} // closed by Interrupt
 	closeOnce   sync.Once
@@ -34,6 +34,19 @@ type variant struct {
 // NewEngine makes the engine. A process makes one: compiled code is shared within
 // an engine only, and each has a goroutine that keeps time while guests run.
 func NewEngine() (*Engine, error) {
+	e, err := newEngine()
+	if err != nil {
+		return nil, err
+	}
+	e.clock.start(e.advance, func() bool { return anyRunning(e) })
+	return e, nil
+}
+
+// advance ends the epoch.
+func (e *Engine) advance() { advanceEpoch(pointer(e.engine)) }
+
+// newEngine makes an engine whose clock stands still.
+func newEngine() (*Engine, error) {
 	cfg := wt.NewConfig()
 	cfg.SetEpochInterruption(true)
 	cfg.SetWasmMultiMemory(true) // for the shim
@@ -41,6 +54,7 @@ func NewEngine() (*Engine, error) {
 	cfg.SetWasmMemory64(false)
 	cfg.SetMaxWasmStack(stackSize())
 	e := &Engine{
+		clock:     newClock(),
 		engine:    wt.NewEngineWithConfig(cfg),
 		interrupt: make(chan struct{}),
 		variants:  map[string]*variant{},
@@ -49,9 +63,6 @@ func NewEngine() (*Engine, error) {
 	if e.linker, err = newLinker(e.engine); err != nil {
 		return nil, fmt.Errorf("wasm engine: %w", err)
 	}
-	e.clock.start(
-		func() { advanceEpoch(pointer(e.engine)) },
-		func() bool { return anyRunning(e) })
 	return e, nil
 }
 

@@ -36,6 +36,7 @@ type Instance struct {
 	limit    uint64          // ticks a task
 	deadline uint64          // of the crossing, in ticks of the engine's clock
 	cutAt    uint64          // when a task is cut whose context has ended; 0 until then
+	ticked   int             // cursor at the last tick; -1 before the first
 	stop     error           // why the host ended the guest; nil where it did not
 }
 
@@ -95,7 +96,7 @@ func (in *Instance) cross(ctx context.Context) (done int, err error) {
 	if task, flushErr := in.flush(); flushErr != nil && task < done {
 		// A task whose output could not be handed over counts as failed.
 		in.dead = true
-		return task, flushErr
+		return task, in.trapped(flushErr.Error(), outcome{})
 	}
 	return done, err
 }

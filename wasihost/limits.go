@@ -17,10 +17,9 @@ const (
 	// graceTicks is how long a task may go on after its context has ended: a short
 	// one gets to its end, and its instance lives.
 	graceTicks = 5
-	// slackTicks makes a limit never shorter than it says. The tick under way when
-	// a crossing begins is not a whole one, and the task that is judged may have
-	// begun a tick after its crossing (see Instance.epochEnded).
-	slackTicks = 2
+	// slackTicks makes a limit never shorter than it says: the tick under way when a
+	// task begins is not a whole one.
+	slackTicks = 1
 )
 
 // Bounds of what a store holds, whatever the configuration says. They keep a
@@ -41,18 +40,17 @@ type clock struct {
 	done    sync.WaitGroup
 }
 
+func newClock() *clock {
+	return &clock{wakeup: make(chan struct{}, 1), closing: make(chan struct{})}
+}
+
 // start begins to count. advance is called at each tick, and running says whether
 // any guest runs.
 func (c *clock) start(advance func(), running func() bool) {
-	c.wakeup = make(chan struct{}, 1)
-	c.closing = make(chan struct{})
-	c.done.Add(1)
-	go func() {
-		defer c.done.Done()
-		c.run(advance, running)
-	}()
+	c.done.Go(func() { c.run(advance, running) })
 }
 
+// stop ends the count and waits for that.
 func (c *clock) stop() {
 	close(c.closing)
 	c.done.Wait()
@@ -67,8 +65,7 @@ func (c *clock) run(advance func(), running func() bool) {
 			return
 		case <-t.C:
 		}
-		c.ticks.Add(1)
-		advance()
+		c.tick(advance)
 		if n%parkTicks != 0 || running() {
 			continue
 		}
@@ -88,6 +85,13 @@ func (c *clock) run(advance func(), running func() bool) {
 	}
 }
 
+// tick counts first: whoever is called back because the epoch has ended sees the
+// new count.
+func (c *clock) tick(advance func()) {
+	c.ticks.Add(1)
+	advance()
+}
+
 // wake is called by whoever starts a guest, after it can be seen to run.
 func (c *clock) wake() {
 	if c.parked.Load() && c.parked.CompareAndSwap(true, false) {
@@ -105,6 +109,7 @@ func (in *Instance) begin(ctx context.Context) {
 	in.ctx = ctx
 	in.stop = nil
 	in.cutAt = 0
+	in.ticked = -1
 	in.deadline = in.engine.clock.ticks.Load() + in.limit
 	in.running.Store(true)
 	in.engine.clock.wake()
@@ -119,18 +124,24 @@ func (in *Instance) end() {
 // passed while the guest runs. It makes the crossing end after the task that runs,
 // and reports whether the guest is to be stopped at once.
 //
-// The deadline is that of the crossing, and is right for the task that runs only
-// since a crossing goes no further than the first task that a tick finds running:
-// that one began at most a tick after the crossing, and the slack covers it.
+// The deadline is that of the crossing. It is the task's own since the shim begins
+// a task only in the tick in which the crossing began: one that has come up to the
+// end of a tick is the last of its crossing, and the next one gets a new deadline.
+//
+// The first tick of a task stops nothing, for it may not be the task's: when time
+// has passed in the host at the very end of one, the library notices on the way to
+// the next, which has not begun.
 func (in *Instance) epochEnded() bool {
+	err := in.cut()
 	if in.box != nil {
 		in.box.yield()
+		if cursor := in.box.cursor(); cursor != in.ticked {
+			in.ticked = cursor
+			return false
+		}
 	}
-	if err := in.cut(); err != nil {
-		in.stop = err
-		return true
-	}
-	return false
+	in.stop = err
+	return err != nil
 }
 
 // cut says whether the guest must stop where it is, and why.

@@ -159,11 +159,10 @@ func (in *Instance) initialize(guest handle) error {
 		err = in.failure(o)
 		o.free()
 	}
-	if _, flushErr := in.flush(); err == nil {
-		err = flushErr
+	if _, flushErr := in.flush(); err == nil && flushErr != nil {
+		err = in.trapped(flushErr.Error(), outcome{})
 	}
-	switch {
-	case err == nil || errors.Is(err, ErrInterrupted):
+	if err == nil || errors.Is(err, ErrInterrupted) {
 		return err
 	}
 	return fmt.Errorf("%s: in _initialize: %w", in.module.name, err)

@@ -9,8 +9,15 @@
 ;; drive runs the tasks from the cursor on. It has neither parameters nor results,
 ;; since a call from the host without any is the cheapest one. The cursor moves
 ;; after each run, so that it names the task at fault if the guest traps.
+;;
+;; The library looks at the epoch where the loop begins anew, and when a tick has
+;; passed the host sets yield, there and then: so yield is looked at after that
+;; place and before a task. A task thus begins in the tick in which its crossing
+;; began, and the crossing's deadline is its own. Only the first is exempt, so that
+;; a crossing always gets somewhere.
 (func (export "drive")
   (local $i i32) (local $n i32) (local $at i32) (local $len i32) (local $result i32)
+  (local $ran i32)
   (local.set $i (i32.load $box (i32.const %Cursor%)))
   (local.set $n (i32.load $box (i32.const %Count%)))
   (local.set $at (i32.load $box (i32.const %Next%)))
@@ -18,6 +25,7 @@
   (block $out
     (loop $again
       (br_if $out (i32.ge_u (local.get $i) (local.get $n)))
+      (br_if $out (i32.and (local.get $ran) (i32.load $box (i32.const %Yield%))))
       (local.set $len (i32.load $box (local.get $at)))
       (global.set $task (i32.add (local.get $at) (i32.const %TaskHead%)))
       (global.set $left (local.get $len))
@@ -29,7 +37,8 @@
       (local.set $i (i32.add (local.get $i) (i32.const 1)))
       (i32.store $box (i32.const %Next%) (local.get $at))
       (i32.store $box (i32.const %Cursor%) (local.get $i))
-      (br_if $again (i32.eqz (i32.load $box (i32.const %Yield%))))))
+      (local.set $ran (i32.const 1))
+      (br $again)))
   (global.set $left (i32.const -1)))
 
 ;; memory_bytes is the size of the guest's memory.

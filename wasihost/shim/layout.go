@@ -19,7 +19,7 @@ const (
 	Count = 4
 	// Next is the address of the task at the cursor.
 	Next = 8
-	// Yield, where it is not 0, makes drive return after the task that runs.
+	// Yield makes drive return after the task that runs. It is 0 or 1.
 	Yield = 12
 	// Status says why drive returned: 0 for the end of the batch or a yield,
 	// StatusResult where run returned another value than 0.
