@@ -130,7 +130,7 @@ func (a *app) runDev(ctx context.Context, o *devOptions, s *settings) error {
 		}
 		a.log.Info("broker ready", "address", broker.addr, "topic", o.topic, "partitions", partitions)
 
-		d := &devRun{app: a, o: o, broker: broker, group: s.group}
+		d := &devRun{app: a, o: o, broker: broker, group: s.group, started: r.started}
 		cfg := s.consumer
 		cfg.Brokers = []string{broker.addr}
 		cfg.Observe = report.observe
@@ -145,6 +145,9 @@ type devRun struct {
 	o      *devOptions
 	broker *devBroker
 	group  string
+	// started is closed when the consumer has: there is a summary then, also of an
+	// empty input.
+	started <-chan struct{}
 	// fed is set when the input has ended and all its tasks are processed and
 	// committed: from then on a stop cuts nothing short.
 	fed atomic.Bool
@@ -183,25 +186,33 @@ func (d *devRun) run(ctx context.Context, consume func(context.Context) error) e
 	}
 }
 
-// feed produces the lines of the input and waits until they are settled.
+// feed produces the lines of the input and waits until all that is in the topic
+// then is settled and committed: the input's tasks, and what an earlier run left
+// in the data directory.
 func (d *devRun) feed(ctx context.Context) error {
 	if f, ok := d.stdin.(*os.File); ok && isTerminal(f) {
 		d.log.Info("type one task a line; Ctrl-D ends the input")
 	}
-	ends, err := produceLines(ctx, d.broker.addr, d.o.topic, readLines(ctx, d.stdin, maxTask), d.o.keySeparator)
+	err := produceLines(ctx, d.broker.addr, d.o.topic, readLines(ctx, d.stdin, maxTask), d.o.keySeparator)
 	if err != nil {
 		return err
 	}
+	ends := d.broker.PartitionInfos(d.o.topic)
 	_, err = d.broker.WaitGroupInfo(ctx, d.group, func(g *kfake.GroupInfo) bool {
-		for partition, end := range ends {
-			if g == nil || g.Commits[d.o.topic][partition].Offset < end {
+		for _, p := range ends {
+			if p.LastStableOffset > 0 && (g == nil || g.Commits[d.o.topic][p.Partition].Offset < p.LastStableOffset) {
 				return false
 			}
 		}
 		return true
 	})
 	if err != nil {
-		return err
+		return context.Cause(ctx)
+	}
+	select {
+	case <-d.started:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	d.fed.Store(true)
 	return nil

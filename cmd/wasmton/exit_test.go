@@ -88,6 +88,7 @@ func TestHowARunEnds(t *testing.T) {
 		{"it reached the end of the topic", nil, nil, true, 0},
 		{"a signal stopped it", stop, nil, false, 0},
 		{"a signal stopped it while it started", stop, wrapped(context.Canceled), false, 0},
+		{"a signal stopped it while the module started", stop, wrapped(wasihost.ErrInterrupted), false, 0},
 		{"a signal stopped it, told by cause", stop, wrapped(stop), false, 0},
 		{"a signal stopped it before the end of the topic", stop, nil, true, 143},
 		{"a signal stopped it before the start", stop, context.Canceled, true, 143},

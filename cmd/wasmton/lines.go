@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -74,8 +73,8 @@ func readLine(in *bufio.Reader, limit int) ([]byte, error) {
 }
 
 // produceLines makes a record of each line and waits until the broker has them
-// all. ends has, for each partition that got any, the offset behind the last one.
-func produceLines(ctx context.Context, broker, topic string, lines <-chan inputLine, separator string) (ends map[int32]int64, err error) {
+// all.
+func produceLines(ctx context.Context, broker, topic string, lines <-chan inputLine, separator string) error {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(broker),
 		kgo.DefaultProduceTopic(topic),
@@ -86,36 +85,28 @@ func produceLines(ctx context.Context, broker, topic string, lines <-chan inputL
 		kgo.MaxBufferedBytes(2*maxTask),
 	)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer client.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
-	ends = map[int32]int64{}
-	var mu sync.Mutex // guards ends
-	produced := func(r *kgo.Record, err error) {
+	produced := func(_ *kgo.Record, err error) {
 		if err != nil {
 			cancel(fmt.Errorf("producing a task: %w", err))
-			return
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		ends[r.Partition] = max(ends[r.Partition], r.Offset+1)
 	}
 	for {
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		case line, more := <-lines:
 			switch {
 			case !more:
-				if err := client.Flush(ctx); err != nil || ctx.Err() != nil {
-					return nil, context.Cause(ctx)
-				}
-				return ends, nil
+				_ = client.Flush(ctx) // fails only if ctx ends
+				return context.Cause(ctx)
 			case line.err != nil:
-				return nil, line.err
+				return line.err
 			}
 			client.Produce(ctx, lineRecord(line.text, separator), produced)
 		}

@@ -117,7 +117,10 @@ func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
 		b = append(b, ' ')
 	}
 	if stream, ok := take("stream"); ok {
-		b = append(append(b, stream...), ": "...)
+		b = append(append(b, stream...), ':')
+		if r.Message != "" {
+			b = append(b, ' ')
+		}
 	}
 	message, beneath := firstLine(r.Message)
 	b = appendClean(b, message)

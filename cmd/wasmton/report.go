@@ -104,8 +104,11 @@ func (t *taskReport) observe(r *processor.Record, o processor.Outcome, took time
 	}
 	b := fmt.Appendf(nil, "%s/%d@%d %s in %s\n", id.topic, id.partition, id.offset, o.Kind, roundDuration(took))
 	for _, l := range lines {
-		b = fmt.Appendf(b, "    %s: ", l.stream)
-		b = append(appendClean(b, l.text), '\n')
+		b = fmt.Appendf(b, "    %s:", l.stream)
+		if l.text != "" {
+			b = appendClean(append(b, ' '), l.text)
+		}
+		b = append(b, '\n')
 	}
 	// Nowhere is left to report an error of standard error.
 	_, _ = t.console.Write(b)

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/wasmton/wasmton/consumer"
@@ -57,7 +56,7 @@ func (a *app) untilStopped(ctx context.Context, work func(context.Context) error
 // run that was to reach an end, and did not, must not look like one that did.
 func (s *settings) ended(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
-	if cause != nil && (errors.Is(err, cause) || errors.Is(err, ctx.Err())) {
+	if cause != nil && (errors.Is(err, cause) || errors.Is(err, ctx.Err()) || errors.Is(err, wasihost.ErrInterrupted)) {
 		err = nil
 	}
 	var stop *signalError
@@ -76,6 +75,10 @@ type runner struct {
 	module *wasm.Module
 	status *status
 	cut    sync.Once // by cutShort
+	// started is closed when the broker was reached and the group is about to be
+	// joined: a run that gets there ends with a summary.
+	started chan struct{}
+	began   sync.Once // closes started
 	// abandoned is set when lanes still ran at the end: what they use can't be
 	// freed under them.
 	abandoned bool
@@ -85,7 +88,7 @@ type runner struct {
 // grants, in this order, and starts a first instance; errors of these lead to
 // exit code 2. output gets the guest's lines; nil means the log.
 func (a *app) openRunner(ctx context.Context, s *settings, output func(*processor.Record, wasihost.Stream, []byte)) (_ *runner, err error) {
-	r := &runner{app: a, s: s, status: newStatus()}
+	r := &runner{app: a, s: s, status: newStatus(), started: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			r.close()
@@ -159,6 +162,15 @@ func (p *stoppable) Close() error {
 	return p.Processor.Close()
 }
 
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 func (r *runner) cutShort() {
 	r.cut.Do(func() {
 		r.log.Warn("the drain timeout is over: cutting tasks short; they are run again at the next start",
@@ -170,12 +182,11 @@ func (r *runner) cutShort() {
 // consume runs a consumer to its end, with progress meanwhile and a summary
 // behind it.
 func (r *runner) consume(ctx context.Context, cfg consumer.Config) error {
-	var started atomic.Bool
 	cfg.Factory = r
 	cfg.Logger = r.log
 	cfg.Metrics = r.status.registry
 	cfg.Started = func(info consumer.StartInfo) {
-		started.Store(true)
+		r.began.Do(func() { close(r.started) })
 		r.status.ready.Store(true)
 		r.sayStart(info)
 	}
@@ -201,7 +212,7 @@ func (r *runner) consume(ctx context.Context, cfg consumer.Config) error {
 	r.console.setLive("")
 	var drain *consumer.DrainError
 	r.abandoned = errors.As(err, &drain)
-	if started.Load() {
+	if isClosed(r.started) {
 		if _, werr := fmt.Fprintln(r.stdout, summaryLine(c.Stats())); werr != nil && err == nil {
 			err = fmt.Errorf("writing the summary to standard output: %w", werr)
 		}
@@ -213,10 +224,24 @@ func (r *runner) consume(ctx context.Context, cfg consumer.Config) error {
 func (r *runner) sayStart(info consumer.StartInfo) {
 	r.log.Info("joining the group", "group", info.Group, "topic", info.Topic,
 		"partitions", info.Partitions, "committed", committedText(info))
-	if r.s.from.set && info.FromIgnored != "" {
-		r.log.Warn("--from "+r.s.from.String()+" is ignored: "+info.FromIgnored, "group", info.Group)
+	if reason := whyIgnored(info); r.s.from.set && reason != "" {
+		r.log.Warn("--from "+r.s.from.String()+" is ignored: "+reason, "group", info.Group)
 	}
 	r.warnOfStrangers(info.Members)
+}
+
+// whyIgnored says why --from has no effect, or is "". To the consumer an earliest
+// that is asked for is the same as one that is not; to a person it may matter.
+func whyIgnored(info consumer.StartInfo) string {
+	switch {
+	case info.FromIgnored != "":
+		return info.FromIgnored
+	case len(info.Committed) > 0 && len(info.Committed) < info.Partitions:
+		return "the group has committed offsets, and goes on from there in their partitions"
+	case len(info.Committed) > 0:
+		return "the group has committed offsets, and goes on from there"
+	}
+	return ""
 }
 
 // committedText is the group's committed offsets for people. Topics may have
