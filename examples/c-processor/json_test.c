@@ -73,7 +73,7 @@ static const char *find(const char *text, size_t len, const char *want)
 	const char *error = json_string_member(copy, len, "message", &value, &value_len);
 	if (!error != !!want ||
 	    (want && (value_len != strlen(want) || memcmp(value, want, value_len) != 0))) {
-		fprintf(stderr, "FAIL %.*s\n  got %.*s (%s)\n  want %s\n", (int)len, text,
+		fprintf(stderr, "FAIL %.*s\n  got %.*s (%s)\n  want %s\n", (int)(len < 100 ? len : 100), text,
 		        (int)value_len, value ? value : "", error ? error : "no error", want ? want : "an error");
 		failures++;
 	}
