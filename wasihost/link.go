@@ -130,6 +130,9 @@ func (in *Instance) linkBack(v *variant, front, guest handle) error {
 	in.drive = export(in.context, back, "drive")
 	in.box.setWord(shim.Instance, in.number)
 	in.box.setWord(shim.Cursor, shim.NoTask)
+	if in.output.to == nil {
+		in.box.setWord(shim.Mute, 1)
+	}
 	in.box.addDescriptor(1, shim.FDStdout)
 	in.box.addDescriptor(2, shim.FDStderr)
 	in.box.addDescriptor(0, 0)

@@ -14,11 +14,11 @@ const maxLine = 64 << 10
 // output puts together lines from the pieces that the guest wrote. A line ends at
 // a newline, or with its task.
 type output struct {
-	to      func(task int, stream Stream, line []byte)
-	base    int       // index in the batch of the first task that is laid down
-	pending bool      // a partial line is held
-	partial [3][]byte // by stream; element 0 is not used
-	task    int       // whose the partial lines are, as the shim counts
+	to      func(task int, stream Stream, line []byte) // nil where the shim is mute
+	base    int                                        // index in the batch of the first task that is laid down
+	pending bool                                       // a partial line is held
+	partial [3][]byte                                  // by stream; element 0 is not used
+	task    int                                        // whose the partial lines are, as the shim counts
 }
 
 // hostDrain is called by the shim when the output area is full.
@@ -27,39 +27,33 @@ func hostDrain(in *Instance, _ []wt.Val) (int32, error) {
 	return 0, err
 }
 
-// read empties the output area. Where handing over fails it returns the task.
+// read empties the output area. Where handing over fails it returns the task whose
+// line it was.
 func (o *output) read(box mailbox) (task int, err error) {
+	defer o.rescue(&task, &err)
 	n := box.word(shim.OutputLen)
 	box.setWord(shim.OutputLen, 0)
-	if o.to == nil {
-		return 0, nil
-	}
-	task = o.task
-	defer func() {
-		if v := recover(); v != nil {
-			err = &panicError{value: v}
-		}
-	}()
 	for area := box[shim.Output:][:n]; len(area) > 0; {
 		head := mailbox(area)
-		task = int(int32(head.word(0)))
 		stream, size := Stream(head.word(4)>>16), head.word(4)&0xffff
-		o.write(task, stream, area[shim.OutputHead:][:size])
+		o.write(int(int32(head.word(0))), stream, area[shim.OutputHead:][:size])
 		area = area[shim.OutputHead+size:]
 	}
-	return task, nil
+	return 0, nil
 }
 
-// end hands over what was written without a newline by the task that wrote last.
+// end hands over what the task that wrote last has written without a newline.
 func (o *output) end() (task int, err error) {
-	task = o.task
-	defer func() {
-		if v := recover(); v != nil {
-			err = &panicError{value: v}
-		}
-	}()
+	defer o.rescue(&task, &err)
 	o.endTask()
-	return task, nil
+	return 0, nil
+}
+
+// rescue turns a panic of the receiver's into an error.
+func (o *output) rescue(task *int, err *error) {
+	if v := recover(); v != nil {
+		*task, *err = o.task, &panicError{value: v}
+	}
 }
 
 // write takes a piece of a stream.

@@ -104,6 +104,7 @@
 ;; is full.
 (func $emit (param $stream i32) (param $addr i32) (param $len i32)
   (local $used i32) (local $part i32)
+  (if (i32.load $box (i32.const %Mute%)) (then (return)))
   (loop $again
     (if (i32.eqz (local.get $len)) (then (return)))
     (local.set $used (i32.load $box (i32.const %OutputLen%)))

@@ -231,7 +231,7 @@ func (g *generator) fill(text string) (string, error) {
 var numbers = map[string]int{
 	"Cursor": Cursor, "Count": Count, "Next": Next, "Yield": Yield,
 	"Status": Status, "StatusResult": StatusResult, "Value": Value,
-	"OutputLen": OutputLen, "Instance": Instance, "Scratch": Scratch, "TaskHead": TaskHead,
+	"OutputLen": OutputLen, "Mute": Mute, "Instance": Instance, "Scratch": Scratch, "TaskHead": TaskHead,
 
 	"Fault": Fault, "FaultCall": FaultCall, "FaultAddr": FaultAddr,
 	"FaultLen": FaultLen, "FaultMemory": FaultMemory,

@@ -32,6 +32,8 @@ const (
 	Instance = 28
 	// FDCount is the number of entries in the descriptor table.
 	FDCount = 32
+	// Mute, where it is not 0, drops what the guest writes.
+	Mute = 36
 	// Fault says why the shim trapped on purpose, 0 where it did not. FaultCall is
 	// the call, FaultAddr, FaultLen and FaultMemory say which bytes it asked for
 	// and how many there are.
