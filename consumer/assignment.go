@@ -23,10 +23,13 @@ const drainGrace = time.Second
 // last owner in this process have returned.
 func (c *Consumer) onAssigned(_ context.Context, cl *kgo.Client, assigned map[string][]int32) {
 	ids := assigned[c.cfg.Topic]
+	c.firstAssigned.Do(func() { close(c.assigned) })
+	if len(ids) == 0 {
+		return
+	}
 	c.fence.Lock()
 	defer c.fence.Unlock()
-	c.firstAssigned.Do(func() { close(c.assigned) })
-	if len(ids) == 0 || c.stopping {
+	if c.stopping {
 		return
 	}
 	c.rebalances.Add(1)
@@ -139,6 +142,9 @@ func (c *Consumer) attach(id int32) *partition {
 // detachAll detaches those of the partitions that are ours. They stay in the list
 // of those that are committed, until their last commit.
 func (c *Consumer) detachAll(ids []int32) []*partition {
+	if len(ids) == 0 {
+		return nil // kgo tells of the end of each session
+	}
 	c.fence.Lock()
 	defer c.fence.Unlock()
 	var parts []*partition

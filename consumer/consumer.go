@@ -48,12 +48,14 @@ type Consumer struct {
 	end           *ending
 	stop          context.CancelCauseFunc // ends admission
 
-	fence    sync.Mutex // guards all below, up to the blank line
+	fence    fence // guards all below, up to the blank line
 	parts    map[int32]*partition
 	leaving  map[*partition]struct{}
 	lastOf   map[int32][]<-chan struct{} // done of the partitions of this number so far
 	broken   map[int32]time.Time         // partitions that give errors only, since when
 	stopping bool
+
+	polled func(records int) // nil but in tests: called between a poll and its admission
 
 	// paused belongs to the poll loop. Partitions that were replaced drop out by
 	// themselves.
@@ -88,6 +90,7 @@ func New(cfg Config) (*Consumer, error) {
 		leaving:  make(map[*partition]struct{}),
 		lastOf:   make(map[int32][]<-chan struct{}),
 		broken:   make(map[int32]time.Time),
+		fence:    newFence(),
 		assigned: make(chan struct{}),
 		counted:  make(map[int32]*counts),
 	}

@@ -30,6 +30,16 @@ const (
 	lookFor = 100 * time.Millisecond
 )
 
+// fence is the mutex of that story. It is a channel and not a sync.Mutex since a
+// test holds it for virtual seconds, and a synctest bubble sees only the former as
+// blocked.
+type fence chan struct{}
+
+func newFence() fence { return make(fence, 1) }
+
+func (f fence) Lock()   { f <- struct{}{} }
+func (f fence) Unlock() { <-f }
+
 // poll runs until ctx ends. It is the only caller of pollOnce and alone pauses and
 // resumes.
 func (c *Consumer) poll(ctx context.Context) {
@@ -68,7 +78,11 @@ func (c *Consumer) pollOnce() bool {
 	defer c.fence.Unlock()
 	c.resume()
 	got := false
-	for _, fetch := range c.cl.PollFetches(nil) { //nolint:staticcheck // nil is kgo's word for "don't wait"
+	fetches := c.cl.PollFetches(nil) //nolint:staticcheck // nil is kgo's word for "don't wait"
+	if c.polled != nil {
+		c.polled(fetches.NumRecords())
+	}
+	for _, fetch := range fetches {
 		for i := range fetch.Topics {
 			topic := &fetch.Topics[i]
 			for j := range topic.Partitions {
