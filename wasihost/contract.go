@@ -204,13 +204,13 @@ func describeType(t *wt.ExternType) (kind, text string) {
 	}
 	if tt := t.TableType(); tt != nil {
 		has, most := tt.Maximum()
-		return "table", tt.Element().String() + ", " + rangeText(uint64(tt.Minimum()), uint64(most), has, "elements")
+		return "table", valueText(tt.Element()) + ", " + rangeText(uint64(tt.Minimum()), uint64(most), has, "elements")
 	}
 	if g := t.GlobalType(); g != nil {
 		if g.Mutable() {
-			return "global", g.Content().String() + ", mutable"
+			return "global", valueText(g.Content()) + ", mutable"
 		}
-		return "global", g.Content().String()
+		return "global", valueText(g.Content())
 	}
 	return "unknown", ""
 }
@@ -229,9 +229,23 @@ func funcText(f *wt.FuncType) string {
 	list := func(types []*wt.ValType) []string {
 		names := make([]string, len(types))
 		for i, t := range types {
-			names[i] = t.String()
+			names[i] = valueText(t)
 		}
 		return names
 	}
 	return shim.TypeText(list(f.Params()), list(f.Results()))
 }
+
+// valueText names a value's type. The binding's own way panics for v128.
+func valueText(t *wt.ValType) string {
+	switch kind := t.Kind(); kind {
+	case wt.KindI32, wt.KindI64, wt.KindF32, wt.KindF64, wt.KindExternref, wt.KindFuncref:
+		return kind.String()
+	case kindV128:
+		return "v128"
+	}
+	return "unknown"
+}
+
+// kindV128 is the library's number for v128, which the binding does not name.
+const kindV128 = 4
