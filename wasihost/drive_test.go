@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/wasmton/wasmton/wasihost/shim"
 )
 
 // hashingGuest folds every task into a hash, bytes and length; it returns the hash
@@ -67,11 +69,12 @@ func checkHash(t rapid.TB, in *Instance, tasks [][]byte) {
 
 func TestTasksArriveWholeAndInOrder(t *testing.T) {
 	in := guest(t, hashingGuest, nil)
+	const onePage = shim.PageSize - shim.Tasks - shim.TaskHead
 	rapid.Check(t, func(t *rapid.T) {
 		// Sizes around the limits: of the copying, of a crossing, of the mailbox.
 		size := rapid.OneOf(
 			rapid.IntRange(0, 200), rapid.IntRange(500, 530),
-			rapid.SampledFrom([]int{batchBytes - 8, batchBytes, 53231, 53232, 53233, 65536, 200000}))
+			rapid.SampledFrom([]int{batchBytes - 8, batchBytes, onePage - 1, onePage, onePage + 1, 65536, 200000}))
 		few := rapid.SliceOfN(size, 0, 20)
 		many := rapid.SliceOfN(rapid.IntRange(0, 3), 0, 2500)
 		sizes := rapid.OneOf(few, many).Draw(t, "sizes")

@@ -7,7 +7,7 @@ package shim
 //	0      the words below
 //	128    descriptor table: one entry for each open descriptor
 //	4096   output: what the guest wrote and the host has not yet read
-//	12288  tasks, end to end; the memory grows here for a large one
+//	8192   tasks, end to end; the memory grows here for a large one
 //
 // A task is its length in 4 bytes, 4 unused bytes, and then the payload, padded
 // so that the next one begins at a multiple of 8.
@@ -52,7 +52,7 @@ const (
 	FDMax = 256
 
 	Output     = 4096
-	OutputSize = 8192
+	OutputSize = 4096
 
 	Tasks    = Output + OutputSize
 	TaskHead = 8
