@@ -148,7 +148,7 @@ type watched struct {
 
 func (w watched) New(ctx context.Context, lane processor.Lane) (processor.Processor, error) {
 	p, err := w.f.New(ctx, lane)
-	if err != nil {
+	if err != nil || p == nil {
 		return nil, err
 	}
 	w.h.mu.Lock()
@@ -169,8 +169,10 @@ type watchedProcessor struct {
 func (w *watchedProcessor) Process(ctx context.Context, batch []processor.Record, outcomes []processor.Outcome) {
 	w.begin(batch)
 	at := time.Now()
-	defer func() { w.end(at, batch, outcomes) }() // also when it panics
+	panicked := true
+	defer func() { w.end(at, batch, outcomes, panicked) }()
 	w.p.Process(ctx, batch, outcomes)
+	panicked = false
 }
 
 func (w *watchedProcessor) begin(batch []processor.Record) {
@@ -195,7 +197,7 @@ func (w *watchedProcessor) begin(batch []processor.Record) {
 	}
 }
 
-func (w *watchedProcessor) end(at time.Time, batch []processor.Record, outcomes []processor.Outcome) {
+func (w *watchedProcessor) end(at time.Time, batch []processor.Record, outcomes []processor.Outcome, panicked bool) {
 	w.h.mu.Lock()
 	defer w.h.mu.Unlock()
 	for i := range batch {
@@ -207,6 +209,9 @@ func (w *watchedProcessor) end(at time.Time, batch []processor.Record, outcomes 
 	for i := range batch {
 		r := &batch[i]
 		o := outcomes[i]
+		if o.Kind == processor.NotRun && panicked {
+			o = processor.Outcome{Kind: processor.Failed} // that is how a panic counts
+		}
 		if o.Kind == processor.NotRun {
 			break
 		}
