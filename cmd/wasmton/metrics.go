@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // status serves what operators ask of a process: /metrics for Prometheus, and
@@ -24,7 +26,8 @@ import (
 // is not stopping.
 type status struct {
 	registry *prometheus.Registry
-	ready    atomic.Bool
+	joined   atomic.Bool // once; a member that the group loses joins again by itself
+	stopping atomic.Bool
 	server   *http.Server
 	served   chan error
 }
@@ -36,6 +39,14 @@ func newStatus() *status {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return s
+}
+
+// OnBrokerE2E makes status a hook of the Kafka client: an answer to SyncGroup is
+// what a member gets its partitions by, also if they are none.
+func (s *status) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
+	if key == kmsg.SyncGroup.Int16() && e2e.Err() == nil {
+		s.joined.Store(true)
+	}
 }
 
 // listen starts to serve on addr, and logs the address, which matters where the
@@ -65,11 +76,14 @@ func (s *status) handler() http.Handler {
 	mux.HandleFunc("GET /livez", answerOK)
 	mux.HandleFunc("GET /healthz", answerOK)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if !s.ready.Load() {
-			http.Error(w, "not a member of the consumer group", http.StatusServiceUnavailable)
-			return
+		switch {
+		case s.stopping.Load():
+			http.Error(w, "stopping", http.StatusServiceUnavailable)
+		case !s.joined.Load():
+			http.Error(w, "not yet a member of the consumer group", http.StatusServiceUnavailable)
+		default:
+			answerOK(w, r)
 		}
-		answerOK(w, r)
 	})
 	return mux
 }

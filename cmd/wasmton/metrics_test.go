@@ -7,6 +7,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func TestProbes(t *testing.T) {
@@ -19,24 +22,40 @@ func TestProbes(t *testing.T) {
 	}
 	for _, c := range []struct {
 		what         string
-		ready        bool
+		joined, stop bool
 		method, path string
 		code         int
 		part         string
 	}{
-		{"live before it is ready", false, "GET", "/livez", 200, "ok"},
-		{"the alias of live", false, "GET", "/healthz", 200, "ok"},
-		{"not ready", false, "GET", "/readyz", 503, "not a member"},
-		{"ready", true, "GET", "/readyz", 200, "ok"},
-		{"metrics", true, "GET", "/metrics", 200, "go_goroutines"},
-		{"HEAD asks as GET does", true, "HEAD", "/livez", 200, ""},
-		{"nothing can be posted", true, "POST", "/metrics", 405, ""},
-		{"nothing else is there", true, "GET", "/", 404, ""},
+		{"live before it is ready", false, false, "GET", "/livez", 200, "ok"},
+		{"the alias of live", false, false, "GET", "/healthz", 200, "ok"},
+		{"not ready", false, false, "GET", "/readyz", 503, "not yet a member"},
+		{"not ready any more", true, true, "GET", "/readyz", 503, "stopping"},
+		{"live while it stops", true, true, "GET", "/livez", 200, "ok"},
+		{"ready", true, false, "GET", "/readyz", 200, "ok"},
+		{"metrics", true, false, "GET", "/metrics", 200, "go_goroutines"},
+		{"HEAD asks as GET does", true, false, "HEAD", "/livez", 200, ""},
+		{"nothing can be posted", true, false, "POST", "/metrics", 405, ""},
+		{"nothing else is there", true, false, "GET", "/", 404, ""},
 	} {
-		s.ready.Store(c.ready)
+		s.joined.Store(c.joined)
+		s.stopping.Store(c.stop)
 		if code, body := get(c.method, c.path); code != c.code || !strings.Contains(body, c.part) {
 			t.Errorf("%s: %d %q", c.what, code, body)
 		}
+	}
+}
+
+func TestAMemberIsReadyWhenItsGroupHasAnswered(t *testing.T) {
+	s := newStatus()
+	s.OnBrokerE2E(kgo.BrokerMetadata{}, kmsg.JoinGroup.Int16(), kgo.BrokerE2E{})
+	s.OnBrokerE2E(kgo.BrokerMetadata{}, kmsg.SyncGroup.Int16(), kgo.BrokerE2E{ReadErr: io.EOF})
+	if s.joined.Load() {
+		t.Error("ready before the group has answered")
+	}
+	s.OnBrokerE2E(kgo.BrokerMetadata{}, kmsg.SyncGroup.Int16(), kgo.BrokerE2E{})
+	if !s.joined.Load() {
+		t.Error("not ready")
 	}
 }
 

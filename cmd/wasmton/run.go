@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/wasmton/wasmton/consumer"
 	"github.com/wasmton/wasmton/processor"
 	"github.com/wasmton/wasmton/processor/wasm"
@@ -185,9 +187,9 @@ func (r *runner) consume(ctx context.Context, cfg consumer.Config) error {
 	cfg.Factory = r
 	cfg.Logger = r.log
 	cfg.Metrics = r.status.registry
+	cfg.ClientOptions = append(slices.Clip(cfg.ClientOptions), kgo.WithHooks(r.status))
 	cfg.Started = func(info consumer.StartInfo) {
 		r.began.Do(func() { close(r.started) })
-		r.status.ready.Store(true)
 		r.sayStart(info)
 	}
 	cfg.OtherMembers = r.warnOfStrangers
@@ -195,8 +197,8 @@ func (r *runner) consume(ctx context.Context, cfg consumer.Config) error {
 	if err != nil {
 		return refused(err)
 	}
-	notReady := context.AfterFunc(ctx, func() { r.status.ready.Store(false) })
-	defer notReady()
+	unwatch := context.AfterFunc(ctx, func() { r.status.stopping.Store(true) })
+	defer unwatch()
 
 	var showing sync.WaitGroup
 	if !r.s.quiet {
@@ -208,7 +210,6 @@ func (r *runner) consume(ctx context.Context, cfg consumer.Config) error {
 	}
 	err = c.Run(ctx)
 
-	r.status.ready.Store(false)
 	r.console.setLive("")
 	var drain *consumer.DrainError
 	r.abandoned = errors.As(err, &drain)
