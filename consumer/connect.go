@@ -10,9 +10,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 const (
@@ -21,45 +21,45 @@ const (
 	topicPatience = time.Second
 )
 
+// topicInfo is what the consumer must know of its topic.
+type topicInfo struct {
+	id         [16]byte // zero where the broker gives none
+	partitions int
+}
+
 // connect reaches a broker and learns the topic. It tries until ConnectTimeout,
 // since a broker that refuses may be starting; what waiting won't heal ends it at
 // once.
-func (c *Consumer) connect(ctx context.Context) (kadm.TopicDetail, error) {
-	var none kadm.TopicDetail
+func (c *Consumer) connect(ctx context.Context) (topicInfo, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.ConnectTimeout, errConnectTimeout)
 	defer cancel()
 	defer c.brokers.speak()
-	var missingSince time.Time
+	var reached time.Time
 	for attempt := 0; ; attempt++ {
-		topics, err := c.adm.ListTopicsWithInternal(ctx, c.cfg.Topic)
+		topic, answered, err := c.describeTopic(ctx)
+		timeout := errors.Is(context.Cause(ctx), errConnectTimeout)
 		switch {
 		case err == nil:
-			missing := isAny(topics[c.cfg.Topic].Err, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID)
-			if missing && missingSince.IsZero() {
-				missingSince = time.Now()
+			return topic, nil
+		case answered:
+			if reached.IsZero() {
+				reached = time.Now()
 			}
-			topic := topics[c.cfg.Topic]
-			switch {
-			case topic.Err == nil && len(topic.Partitions) > 0:
-				return topic, nil
-			case topic.Err != nil && missing && time.Since(missingSince) < topicPatience:
-			case topic.Err != nil && (missing || !kerr.IsRetriable(topic.Err)):
-				return none, topicError(c.cfg.Topic, topic.Err)
+			patience := c.cfg.ConnectTimeout // for a leader to be found
+			if isAny(err, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID) {
+				patience = topicPatience
 			}
-			if ctx.Err() != nil {
-				return none, topicError(c.cfg.Topic, topic.Err)
+			if !kerr.IsRetriable(err) || time.Since(reached) >= patience {
+				return topic, topicError(c.cfg.Topic, err)
 			}
-		default:
-			reason, final := c.whyUnreachable(err)
-			if final || errors.Is(context.Cause(ctx), errConnectTimeout) {
-				return none, &ConnectError{Brokers: c.cfg.Brokers, Reason: reason, Err: err}
-			}
-			if ctx.Err() != nil {
-				return none, context.Cause(ctx)
-			}
-			if attempt == 0 {
-				c.log.Info("no broker reached yet; trying on", "brokers", c.cfg.Brokers, "for", c.cfg.ConnectTimeout, "reason", reason)
-			}
+		case timeout, c.hopeless(err):
+			return topic, &ConnectError{Brokers: c.cfg.Brokers, Reason: c.whyUnreachable(err), Err: err}
+		case attempt == 0 && ctx.Err() == nil:
+			c.log.Info("no broker reached yet; trying on",
+				"brokers", c.cfg.Brokers, "for", c.cfg.ConnectTimeout, "reason", c.whyUnreachable(err))
+		}
+		if ctx.Err() != nil && !timeout {
+			return topic, context.Cause(ctx)
 		}
 		select {
 		case <-time.After(connectPause):
@@ -68,11 +68,44 @@ func (c *Consumer) connect(ctx context.Context) (kadm.TopicDetail, error) {
 	}
 }
 
+// describeTopic asks a broker for the topic. An error is the broker's if it
+// answered.
+func (c *Consumer) describeTopic(ctx context.Context) (topic topicInfo, answered bool, err error) {
+	req := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = &c.cfg.Topic
+	req.Topics = append(req.Topics, t)
+	// The client keeps what it was told for seconds, errors too; this asks anew.
+	resp, err := c.cl.RequestCachedMetadata(ctx, req, time.Nanosecond)
+	if err != nil {
+		return topic, false, err
+	}
+	for _, t := range resp.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return topic, true, err
+		}
+		if len(t.Partitions) > 0 {
+			return topicInfo{t.TopicID, len(t.Partitions)}, true, nil
+		}
+	}
+	return topic, true, kerr.LeaderNotAvailable // it is being made
+}
+
 var errConnectTimeout = errors.New("the connect timeout is over")
 
-// whyUnreachable says for people why no broker answered, and whether trying again
-// is of no use.
-func (c *Consumer) whyUnreachable(err error) (reason string, final bool) {
+// whyUnreachable says for people why no broker answered.
+func (c *Consumer) whyUnreachable(err error) string {
+	reason, _ := c.unreachable(err)
+	return reason
+}
+
+// hopeless reports whether trying again is of no use.
+func (c *Consumer) hopeless(err error) bool {
+	_, final := c.unreachable(err)
+	return final
+}
+
+func (c *Consumer) unreachable(err error) (reason string, final bool) {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errConnectTimeout) {
 		// The time is over; what happened before is the reason.
 		if last := c.brokers.lastErr(); last != nil {

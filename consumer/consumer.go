@@ -139,7 +139,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 	topic, err := c.connect(ctx)
 	if err == nil {
-		c.topicID = topic.ID
+		c.topicID = topic.id
 		err = c.start(ctx, topic)
 	}
 	if err != nil {

@@ -23,11 +23,11 @@ type ending struct {
 // log and its end.
 func (c *Consumer) findGoals(ctx context.Context, position map[int32]int64) (map[int32]int64, error) {
 	// The ends first: what begins behind an end was cut off meanwhile.
-	ends, err := c.listEnds(ctx)
+	ends, err := patiently(ctx, c.listEnds)
 	if err != nil {
 		return nil, err
 	}
-	starts, err := c.listStarts(ctx)
+	starts, err := patiently(ctx, c.listStarts)
 	if err != nil {
 		return nil, err
 	}

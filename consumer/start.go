@@ -21,13 +21,13 @@ const startTimeout = time.Minute
 // the group. The coordinator takes such a commit from outside while the group has no
 // member, so of two members that start at once, the later one can't move what the
 // first began with.
-func (c *Consumer) start(ctx context.Context, topic kadm.TopicDetail) error {
+func (c *Consumer) start(ctx context.Context, topic topicInfo) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 
 	info := StartInfo{
 		Group: c.cfg.Group, Topic: c.cfg.Topic,
-		Partitions: len(topic.Partitions),
+		Partitions: topic.partitions,
 		From:       c.cfg.From,
 	}
 	var err error
@@ -93,7 +93,7 @@ func (c *Consumer) committedOffsets(ctx context.Context) (map[int32]int64, error
 
 // commitEnds makes the end of each partition the group's offset.
 func (c *Consumer) commitEnds(ctx context.Context) (map[int32]int64, error) {
-	ends, err := c.listEnds(ctx)
+	ends, err := patiently(ctx, c.listEnds)
 	if err != nil {
 		return nil, err
 	}
@@ -116,6 +116,22 @@ func (c *Consumer) listEnds(ctx context.Context) (map[int32]int64, error) {
 
 func (c *Consumer) listStarts(ctx context.Context) (map[int32]int64, error) {
 	return c.listed(c.adm.ListStartOffsets(ctx, c.cfg.Topic))
+}
+
+// patiently calls a function again while it says that a partition has no leader or
+// the like, until ctx ends: a broker may have been started a moment ago.
+func patiently(ctx context.Context, list func(context.Context) (map[int32]int64, error)) (map[int32]int64, error) {
+	for {
+		offsets, err := list(ctx)
+		if err == nil || !kerr.IsRetriable(err) {
+			return offsets, err
+		}
+		select {
+		case <-time.After(connectPause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 func (c *Consumer) listed(rs kadm.ListedOffsets, err error) (map[int32]int64, error) {
