@@ -58,7 +58,7 @@ func newRootCommand(a *app) *cobra.Command {
 
 	run := newRunCommand(a, "run [flags] BOOTSTRAP TOPIC PROCESSOR.wasm")
 	run.Short = "Process a topic; the same as wasmton without a command"
-	root.AddCommand(run, newDevCommand(a), newInspectCommand(a), newVersionCommand(a))
+	root.AddCommand(run, newDevCommand(a), newInspectCommand(a), newVersionCommand(a), newPropertiesTopic())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	return root
@@ -155,7 +155,9 @@ func (a *app) runArguments(cmd *cobra.Command, args []string) ([]string, error) 
 		// The first word may be a subcommand mistyped.
 		var commands []string
 		for _, c := range cmd.Commands() {
-			commands = append(commands, c.Name())
+			if c.Runnable() {
+				commands = append(commands, c.Name())
+			}
 		}
 		if near := nearest(args[0], commands); near != "" {
 			return nil, usagef("%q is not a command; did you mean \"wasmton %s\"? To process a topic: wasmton BOOTSTRAP TOPIC PROCESSOR.wasm", args[0], near)
@@ -231,6 +233,17 @@ func completeModule(_ *cobra.Command, args []string, _ string) ([]string, cobra.
 		return moduleExtensions, cobra.ShellCompDirectiveFilterFileExt
 	}
 	return nil, cobra.ShellCompDirectiveNoFileComp
+}
+
+// newPropertiesTopic is a page of help, not a command.
+func newPropertiesTopic() *cobra.Command {
+	var b strings.Builder
+	b.WriteString("Kafka client properties for -X, by their Java names. Others are refused, with the\n" +
+		"reason and what to use instead.\n\n")
+	for _, p := range supported {
+		fmt.Fprintf(&b, "  %-34s  %s\n", p.name, p.about)
+	}
+	return &cobra.Command{Use: "properties", Short: "Kafka properties that -X takes", Long: b.String()}
 }
 
 func newVersionCommand(a *app) *cobra.Command {

@@ -74,7 +74,7 @@ func newOptions() *options {
 // addProcessingFlags adds the flags of both the main form and dev.
 func (o *options) addProcessingFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.group, "group", "", "consumer `group` (default wasmton-TOPIC)")
-	fs.StringArrayVarP(&o.properties, "property", "X", nil, "Kafka client property `key=value`, by its Java name (repeatable)")
+	fs.StringArrayVarP(&o.properties, "property", "X", nil, "Kafka client property `key=value`, by its Java name; see \"wasmton help properties\" (repeatable)")
 	fs.Var(&o.concurrency, "concurrency", "lanes a partition: records that share a key stay in order, others run at the same time")
 	fs.StringArrayVar(&o.dirs, "dir", nil, "grant a directory, `HOST[::GUEST][,ro]`: GUEST is the path that the module sees (default: HOST); ,ro forbids every change (repeatable)")
 	fs.StringArrayVar(&o.env, "env", nil, "give the module an environment variable, `NAME=value`; NAME alone hands on our own (repeatable)")
@@ -182,6 +182,7 @@ type settings struct {
 	client    []kgo.Opt // from -X
 	consumer  consumer.Config
 	from      fromValue
+	toTheEnd  bool // the run has an end to reach: to be stopped before is no success
 	*options
 }
 
@@ -217,6 +218,7 @@ func (s *settings) fill(lookup func(string) (string, bool)) []error {
 	if s.group = s.options.group; s.group == "" {
 		s.group = "wasmton-" + s.topic
 	}
+	s.toTheEnd = s.untilEnd
 	name := moduleName(s.processor)
 	s.clientID = clientID(name)
 

@@ -89,6 +89,7 @@ func (o *devOptions) addFlags(fs *pflag.FlagSet) {
 func (o *devOptions) resolve(processor string, lookup func(string) (string, bool)) (*settings, error) {
 	s := &settings{topic: o.topic, processor: processor, options: o.options}
 	problems := s.fill(lookup)
+	s.toTheEnd = true
 	if err := checkListen(o.listen); err != nil {
 		problems = append(problems, fmt.Errorf("--listen %q: %w", o.listen, err))
 	}
@@ -133,7 +134,7 @@ func (a *app) runDev(ctx context.Context, o *devOptions, s *settings) error {
 		d := &devRun{app: a, o: o, broker: broker, group: s.group, started: r.started}
 		cfg := s.consumer
 		cfg.Brokers = []string{broker.addr}
-		cfg.Observe = report.observe
+		cfg.Observe = report.observer()
 		cfg.ClientOptions = append(cfg.ClientOptions, kgo.BrokerMaxReadBytes(2*maxTask))
 		return d.run(ctx, func(ctx context.Context) error { return r.consume(ctx, cfg) })
 	})
@@ -180,7 +181,7 @@ func (d *devRun) run(ctx context.Context, consume func(context.Context) error) e
 	case d.fed.Load():
 		return nil
 	case errors.As(cause, &stop):
-		return &exitError{stop.code(), errors.New("stopped before the input was processed")}
+		return cutShort(stop)
 	default:
 		return cause
 	}

@@ -81,7 +81,7 @@ func TestHowARunEnds(t *testing.T) {
 		what     string
 		cause    error // that the context ended with; nil if it did not
 		err      error // what the run returned
-		untilEnd bool
+		toTheEnd bool
 		want     int
 	}{
 		{"it came to its end", nil, nil, false, 0},
@@ -100,7 +100,7 @@ func TestHowARunEnds(t *testing.T) {
 		if c.cause != nil {
 			cancel(c.cause)
 		}
-		s := &settings{options: &options{untilEnd: c.untilEnd}}
+		s := &settings{toTheEnd: c.toTheEnd}
 		if got := exitCode(s.ended(ctx, c.err)); got != c.want {
 			t.Errorf("%s: exit code %d, want %d", c.what, got, c.want)
 		}

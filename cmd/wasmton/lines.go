@@ -24,7 +24,7 @@ type inputLine struct {
 // can't be called off. When ctx ends it stops at the next line, or with the
 // process.
 func readLines(ctx context.Context, r io.Reader, limit int) <-chan inputLine {
-	lines := make(chan inputLine, 256)
+	lines := make(chan inputLine) // no buffer: lines may be large
 	go func() {
 		defer close(lines)
 		in := bufio.NewReaderSize(r, 64<<10)

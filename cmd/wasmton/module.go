@@ -27,14 +27,22 @@ func compileModule(engine *wasihost.Engine, path string, console *console) (*was
 	if err != nil {
 		return nil, refused(err)
 	}
-	notice := time.AfterFunc(compileNotice, func() { console.setLive("compiling " + string(appendClean(nil, path)) + " ...") })
+	done := noticeIfSlow(console, "compiling "+clean(path)+" ...")
 	module, err := engine.Compile(path, code)
-	notice.Stop()
-	console.setLive("")
+	done()
 	if err != nil {
 		return nil, refused(err)
 	}
 	return module, nil
+}
+
+// noticeIfSlow shows text on a terminal if done is not called soon.
+func noticeIfSlow(console *console, text string) (done func()) {
+	timer := time.AfterFunc(compileNotice, func() { console.setLive(text) })
+	return func() {
+		timer.Stop()
+		console.setLive("")
+	}
 }
 
 func readModule(path string) ([]byte, error) {

@@ -34,43 +34,44 @@ func (n namedMillis) String() string { return fmt.Sprintf("%s=%d", n.name, n.d.M
 
 // property is a Kafka property that -X takes.
 type property struct {
-	name string
+	name  string
+	about string // for help; the default in parentheses
 	// set checks value and notes what it means.
 	set func(p *properties, value string) error
 }
 
 // supported lists the properties that have a counterpart in our client, by
-// their Java names. README and help point here: this table is what is supported.
+// their Java names. "wasmton help properties" prints it.
 var supported = []property{
-	{"allow.auto.create.topics", mustBe("false", "wasmton makes no topic unasked; use --create-topic")},
-	{"auto.offset.reset", setOffsetReset},
-	{"check.crcs", boolean(func(p *properties, check bool) {
+	{"allow.auto.create.topics", "only false: topics are made by --create-topic", mustBe("false", "wasmton makes no topic unasked; use --create-topic")},
+	{"auto.offset.reset", "the same as --from: earliest or latest", setOffsetReset},
+	{"check.crcs", "whether batches are checked for damage (true)", boolean(func(p *properties, check bool) {
 		if !check {
 			p.add(kgo.DisableFetchCRCValidation())
 		}
 	})},
-	{"client.id", setClientID},
-	{"client.rack", text(512, func(p *properties, v string) { p.add(kgo.Rack(v)) })},
-	{"connections.max.idle.ms", millis(100*time.Millisecond, 15*time.Minute, func(p *properties, d time.Duration) { p.add(kgo.ConnIdleTimeout(d)) })},
-	{"enable.auto.commit", mustBe("false", "wasmton itself commits, and only what has been processed; --commit-interval says how often")},
-	{"fetch.max.bytes", number(1, maxFetchBytes, func(p *properties, n int64) { p.fetchMax = n; p.add(kgo.FetchMaxBytes(int32(n))) })},
-	{"fetch.max.wait.ms", millis(10*time.Millisecond, time.Minute, func(p *properties, d time.Duration) { p.add(kgo.FetchMaxWait(d)) })},
-	{"fetch.min.bytes", number(1, maxFetchBytes, func(p *properties, n int64) { p.fetchMin = n; p.add(kgo.FetchMinBytes(int32(n))) })},
-	{"group.instance.id", text(249, func(p *properties, v string) { p.add(kgo.InstanceID(v)) })},
-	{"group.protocol", mustBe("classic", "wasmton doesn't support group.protocol=consumer (KIP-848); supported is classic")},
-	{"heartbeat.interval.ms", millis(time.Millisecond, maxMillis, func(p *properties, d time.Duration) { p.heartbeat = d; p.add(kgo.HeartbeatInterval(d)) })},
-	{"isolation.level", setIsolation},
-	{"max.partition.fetch.bytes", number(1, maxFetchBytes, func(p *properties, n int64) { p.add(kgo.FetchMaxPartitionBytes(int32(n))) })},
-	{"metadata.max.age.ms", millis(metadataMinAge, time.Hour, setMetadataAge)},
-	{"partition.assignment.strategy", setBalancers},
-	{"reconnect.backoff.max.ms", setBackoff("reconnect.backoff.max.ms", longest)},
-	{"reconnect.backoff.ms", setBackoff("reconnect.backoff.ms", first)},
-	{"request.timeout.ms", millis(100*time.Millisecond, 15*time.Minute, func(p *properties, d time.Duration) { p.add(kgo.RequestTimeoutOverhead(d)) })},
-	{"retry.backoff.max.ms", setBackoff("retry.backoff.max.ms", longest)},
-	{"retry.backoff.ms", setBackoff("retry.backoff.ms", first)},
-	{"security.protocol", mustBe("PLAINTEXT", noSecurity)},
-	{"session.timeout.ms", millis(100*time.Millisecond, maxMillis, func(p *properties, d time.Duration) { p.session = d; p.add(kgo.SessionTimeout(d)) })},
-	{"socket.connection.setup.timeout.ms", millis(time.Millisecond, maxMillis, func(p *properties, d time.Duration) { p.add(kgo.DialTimeout(d)) })},
+	{"client.id", "how brokers know this client (wasmton- and the module's name)", setClientID},
+	{"client.rack", "rack of this client, to fetch from replicas that are near", text(512, func(p *properties, v string) { p.add(kgo.Rack(v)) })},
+	{"connections.max.idle.ms", "after which an unused connection is closed", millis(100*time.Millisecond, 15*time.Minute, func(p *properties, d time.Duration) { p.add(kgo.ConnIdleTimeout(d)) })},
+	{"enable.auto.commit", "only false: what has been processed is committed, always", mustBe("false", "wasmton itself commits, and only what has been processed; --commit-interval says how often")},
+	{"fetch.max.bytes", "bytes of an answer to a fetch (50 MiB)", number(1, maxFetchBytes, func(p *properties, n int64) { p.fetchMax = n; p.add(kgo.FetchMaxBytes(int32(n))) })},
+	{"fetch.max.wait.ms", "how long a broker waits for fetch.min.bytes (100)", millis(10*time.Millisecond, time.Minute, func(p *properties, d time.Duration) { p.add(kgo.FetchMaxWait(d)) })},
+	{"fetch.min.bytes", "bytes that an answer to a fetch should have (1)", number(1, maxFetchBytes, func(p *properties, n int64) { p.fetchMin = n; p.add(kgo.FetchMinBytes(int32(n))) })},
+	{"group.instance.id", "fixed name of this member: a restart within the session causes no rebalance", text(249, func(p *properties, v string) { p.add(kgo.InstanceID(v)) })},
+	{"group.protocol", "only classic", mustBe("classic", "wasmton doesn't support group.protocol=consumer (KIP-848); supported is classic")},
+	{"heartbeat.interval.ms", "between heartbeats to the group (3000)", millis(time.Millisecond, maxMillis, func(p *properties, d time.Duration) { p.heartbeat = d; p.add(kgo.HeartbeatInterval(d)) })},
+	{"isolation.level", "read_uncommitted (the default) or read_committed", setIsolation},
+	{"max.partition.fetch.bytes", "bytes of one partition in an answer (1 MiB)", number(1, maxFetchBytes, func(p *properties, n int64) { p.add(kgo.FetchMaxPartitionBytes(int32(n))) })},
+	{"metadata.max.age.ms", "after which the cluster is asked about itself again", millis(metadataMinAge, time.Hour, setMetadataAge)},
+	{"partition.assignment.strategy", "cooperative-sticky (the default), sticky, range, roundrobin, or Java's class names", setBalancers},
+	{"reconnect.backoff.max.ms", "the same as retry.backoff.max.ms", setBackoff("reconnect.backoff.max.ms", longest)},
+	{"reconnect.backoff.ms", "the same as retry.backoff.ms", setBackoff("reconnect.backoff.ms", first)},
+	{"request.timeout.ms", "how long an answer may take", millis(100*time.Millisecond, 15*time.Minute, func(p *properties, d time.Duration) { p.add(kgo.RequestTimeoutOverhead(d)) })},
+	{"retry.backoff.max.ms", "longest wait before another try (1000)", setBackoff("retry.backoff.max.ms", longest)},
+	{"retry.backoff.ms", "first wait before another try, doubled each time (100)", setBackoff("retry.backoff.ms", first)},
+	{"security.protocol", "only PLAINTEXT", mustBe("PLAINTEXT", noSecurity)},
+	{"session.timeout.ms", "silence after which the group gives a member up (45000)", millis(100*time.Millisecond, maxMillis, func(p *properties, d time.Duration) { p.session = d; p.add(kgo.SessionTimeout(d)) })},
+	{"socket.connection.setup.timeout.ms", "how long a connection may take", millis(time.Millisecond, maxMillis, func(p *properties, d time.Duration) { p.add(kgo.DialTimeout(d)) })},
 }
 
 const (

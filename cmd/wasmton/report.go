@@ -49,8 +49,20 @@ func newTaskReport(a *app, format logFormatValue, quiet bool) *taskReport {
 	return &taskReport{app: a, format: format, quiet: quiet, held: map[taskID]*heldOutput{}}
 }
 
+// observer is what the consumer is to tell about tasks; nil where nobody wants to
+// know, since being told makes it run one task at a time.
+func (t *taskReport) observer() func(*processor.Record, processor.Outcome, time.Duration) {
+	if t.quiet {
+		return nil
+	}
+	return t.observe
+}
+
 // line takes what the module wrote: for task r, or for none while it starts.
 func (t *taskReport) line(r *processor.Record, stream wasihost.Stream, text []byte) {
+	if t.quiet {
+		return
+	}
 	if r == nil {
 		t.log.Info(string(text), "stream", stream.String())
 		return
@@ -93,9 +105,6 @@ func (t *taskReport) observe(r *processor.Record, o processor.Outcome, took time
 		delete(t.held, id)
 	}
 	t.mu.Unlock()
-	if t.quiet {
-		return
-	}
 	if t.format == formatJSON {
 		t.show(id, lines)
 		t.log.Info("task "+o.Kind.String(), "topic", id.topic, "partition", id.partition, "offset", id.offset,

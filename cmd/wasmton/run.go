@@ -62,10 +62,14 @@ func (s *settings) ended(ctx context.Context, err error) error {
 		err = nil
 	}
 	var stop *signalError
-	if err == nil && s.untilEnd && errors.As(cause, &stop) {
-		return &exitError{stop.code(), errors.New("stopped before the end was reached")}
+	if err == nil && s.toTheEnd && errors.As(cause, &stop) {
+		return cutShort(stop)
 	}
 	return err
+}
+
+func cutShort(by *signalError) error {
+	return &exitError{by.code(), errors.New("stopped before the end was reached")}
 }
 
 // runner holds what a run needs beside Kafka: the engine, the module, and the

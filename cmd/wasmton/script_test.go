@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 //
 //	exits CODE program args...   run a program, which must end with this code
 //	start NAME program args...   run a program in the background
-//	start -tty NAME program ...  with a terminal as its standard error (Linux)
+//	start -tty NAME program ...  with a terminal as standard input and error (Linux)
 //	until NAME stdout|stderr RE [VAR]
 //	                             wait until its output matches; VAR gets the first group
 //	send NAME text               write a line to its standard input
@@ -147,21 +147,22 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 			p.cmd.Env = append(p.cmd.Env, name+"="+v)
 		}
 	}
-	var err error
-	p.stdin, err = p.cmd.StdinPipe()
-	ts.Check(err)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	var copying sync.WaitGroup
 	if tty {
 		master, slave, err := openTerminal()
 		ts.Check(err)
-		p.cmd.Stderr = slave
+		p.cmd.Stdin, p.cmd.Stderr, p.stdin = slave, slave, typist{master}
 		p.cmd.Env = append(p.cmd.Env, "TERM=xterm")
 		defer slave.Close()
 		copying.Go(func() {
 			_, _ = io.Copy(p.stderr, master) // ends with EIO when the last slave is closed
 			_ = master.Close()
 		})
+	} else {
+		stdin, err := p.cmd.StdinPipe()
+		ts.Check(err)
+		p.stdin = stdin
 	}
 	ts.Check(p.cmd.Start())
 	go func() {
@@ -176,6 +177,14 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 		<-p.ended
 	})
 	ts.Value(processes{}).(map[string]*process)[args[0]] = p
+}
+
+// typist writes to a terminal as a person does, who ends the input with Ctrl-D.
+type typist struct{ io.Writer }
+
+func (t typist) Close() error {
+	_, err := t.Write([]byte{4})
+	return err
 }
 
 // scriptEnvironment is what processes in the background get of the script's.
