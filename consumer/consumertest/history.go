@@ -3,6 +3,7 @@ package consumertest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -87,13 +88,27 @@ func (h *History) Produced(partition int32, offset int64, key []byte) {
 
 // Gone says that records below offset are not in the log any more.
 func (h *History) Gone(partition int32, offset int64) {
+	h.forget(func(c coord) bool { return c.partition == partition && c.offset < offset })
+}
+
+// Hidden says that records from offset on are not for readers to see.
+func (h *History) Hidden(partition int32, offset int64) {
+	h.forget(func(c coord) bool { return c.partition == partition && c.offset >= offset })
+}
+
+func (h *History) forget(which func(coord) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for c := range h.produced {
-		if c.partition == partition && c.offset < offset {
+		if which(c) {
 			delete(h.produced, c)
 		}
 	}
+}
+
+// Only says which records of a partition are still in the log.
+func (h *History) Only(partition int32, offsets []int64) {
+	h.forget(func(c coord) bool { return c.partition == partition && !slices.Contains(offsets, c.offset) })
 }
 
 // Committing checks a commit when it is made, and keeps it.
