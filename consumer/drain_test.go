@@ -60,7 +60,7 @@ func TestADrainClosesUpToTheFront(t *testing.T) {
 		for _, r := range cluster.Runs() {
 			last = max(last, r.Offset)
 		}
-		if last > front+10 {
+		if last > front+20 { // each lane may have begun another
 			t.Errorf("the front was at %d, and %d was started after the stop", front, last)
 		}
 		if at := cluster.Committed()[0]; at != last+1 {

@@ -1,5 +1,7 @@
 package consumer
 
+import "github.com/twmb/franz-go/pkg/kgo"
+
 // SetPolled makes the poll loop call fn after each poll and before what was polled
 // is admitted: the moment that the fence protects. Call it before Run.
 func (c *Consumer) SetPolled(fn func(records int)) { c.polled = fn }
@@ -14,4 +16,12 @@ func (c *Consumer) Pending(id int32) (int64, bool) {
 		}
 	}
 	return 0, false
+}
+
+// Rewind makes the client read a partition again from an offset, as it does when a
+// log was cut off.
+func (c *Consumer) Rewind(id int32, offset int64) {
+	c.fence.Lock()
+	defer c.fence.Unlock()
+	c.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{c.cfg.Topic: {id: {Epoch: -1, Offset: offset}}})
 }

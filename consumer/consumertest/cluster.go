@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -60,10 +61,15 @@ func NewCluster(t testing.TB, partitions int32, opts ...kfake.Opt) *Cluster {
 	})
 	c.producer = c.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	c.adm = kadm.NewClient(c.producer)
+	var seen kmsg.Request // a request is looked at once for each of its parts
 	c.Fault(kfake.Fault{
 		Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: Group, Count: -1, Observe: true,
 		When: func(req kmsg.Request) bool {
 			r := req.(*kmsg.OffsetCommitRequest)
+			if req == seen || r.MemberID == "" { // the latter come from outside of the group
+				return false
+			}
+			seen = req
 			for _, t := range r.Topics {
 				for _, p := range t.Partitions {
 					c.Committing(r.MemberID, p.Partition, p.Offset)
@@ -80,7 +86,7 @@ func (c *Cluster) Client(opts ...kgo.Opt) *kgo.Client {
 	c.t.Helper()
 	cl, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(c.ListenAddrs()...),
-		kgo.Dialer(c.net.DialContext),
+		kgo.Dialer(c.Dial),
 	}, opts...)...)
 	if err != nil {
 		c.t.Fatal(err)
@@ -89,8 +95,10 @@ func (c *Cluster) Client(opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
-// Dialer is the option by which a client reaches the cluster.
-func (c *Cluster) Dialer() kgo.Opt { return kgo.Dialer(c.net.DialContext) }
+// Dial connects to a broker of the cluster.
+func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return c.net.DialContext(ctx, network, addr)
+}
 
 // Produce writes n records with some hundred keys, spread over the partitions by
 // key.
@@ -202,7 +210,7 @@ func (c *Cluster) New(name string, cfg consumer.Config) *Member {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	cfg.ClientOptions = append([]kgo.Opt{c.Dialer(), kgo.ClientID(name)}, cfg.ClientOptions...)
+	cfg.ClientOptions = append([]kgo.Opt{kgo.Dialer(c.Dial), kgo.ClientID(name)}, cfg.ClientOptions...)
 	var err error
 	if m.Consumer, err = consumer.New(cfg); err != nil {
 		c.t.Fatal(err)
