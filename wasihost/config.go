@@ -43,11 +43,16 @@ type Config struct {
 	// Output gets what the guest writes to standard output and error, a line at a
 	// time without its line end, on the goroutine that drives the instance. task
 	// is the index of the task in the batch of the current Drive, or -1 during
-	// instantiation. line is valid during the call only. nil discards.
+	// instantiation. line is valid during the call only. A panic in it
+	// fails the task. nil discards.
 	Output func(task int, stream Stream, line []byte)
 }
 
-// Dir grants a directory.
+// Dir grants a directory and what is below it. Symbolic links lead nowhere else, and
+// nothing but files and directories can be opened: not what could block, such as a
+// FIFO (unless it takes a file's place just as the guest opens it). Reading and
+// writing files cannot be interrupted: on a network mount that hangs, so does the
+// guest, past all limits.
 type Dir struct {
 	Host     string // path on the host; must be a directory
 	Guest    string // absolute path under which the guest sees it
@@ -188,8 +193,7 @@ func (d Dir) check() error {
 	if err == nil {
 		return nil
 	}
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		err = p.Err
 	}
 	return fmt.Errorf("directory %q: %w", d.Host, err)

@@ -246,10 +246,9 @@ func TestPollOutsideOfMemory(t *testing.T) {
 
 func TestDriveAllocatesNothing(t *testing.T) {
 	in := guest(t, pollingGuest, nil)
+	ctx := t.Context() // one that can end, as a consumer's
 	for _, batch := range []int{1, 256, 5000} {
 		tasks := benchTasks(batch, 100)
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
 		if a := testing.AllocsPerRun(100, func() {
 			if n, err := in.Drive(ctx, tasks); n != batch || err != nil {
 				t.Fatal(n, err)

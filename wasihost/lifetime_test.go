@@ -3,6 +3,7 @@ package wasihost
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -125,6 +126,31 @@ func TestAnInstanceIsSmall(t *testing.T) {
 	} else {
 		t.Logf("%d KiB resident for each instance, of which %d are the guest's", each, own)
 	}
+}
+
+func TestRunningOutOfAddressesIsAnError(t *testing.T) {
+	m := compile(t, testEngine, pollingGuest)
+	var all []*Instance
+	defer func() {
+		for _, in := range all {
+			in.Close()
+		}
+	}()
+	for range 40000 {
+		in, err := m.Instantiate(context.Background(), nil)
+		if err != nil {
+			if !strings.Contains(err.Error(), fmt.Sprintf("(%d instances are live; --max-instances bounds them)", live()+1)) {
+				t.Error(err)
+			}
+			// Those that are there still work.
+			if n, err := drive(all[len(all)/2], "x"); n != 1 || err != nil {
+				t.Error(n, err)
+			}
+			return
+		}
+		all = append(all, in)
+	}
+	t.Logf("%d instances, and room for more", len(all))
 }
 
 func TestManyLanesAtOnce(t *testing.T) {

@@ -113,7 +113,7 @@ func (in *Instance) make(m *wt.Module, s *sources, front, guest handle) (handle,
 	}
 	if !o.ok() {
 		defer o.free()
-		return h, fmt.Errorf("%s: the shim: %s", in.module.name, firstLines(o.message(), 3))
+		return h, in.cannotMake(o)
 	}
 	return h, nil
 }

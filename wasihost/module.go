@@ -102,8 +102,7 @@ func (m *Module) start() error {
 	}
 	in, err := m.instantiate(context.Background(), &Config{TaskTimeout: time.Second, MemoryLimit: maxMemory}, guestOnly)
 	in.Close()
-	var link *LinkError
-	if errors.As(err, &link) {
+	if _, ok := errors.AsType[*LinkError](err); ok {
 		return err
 	}
 	return nil

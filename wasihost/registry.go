@@ -42,6 +42,13 @@ func lookup(number uint32) *Instance {
 	return registry.slots[number]
 }
 
+// live returns how many instances there are.
+func live() int {
+	registry.RLock()
+	defer registry.RUnlock()
+	return len(registry.slots) - len(registry.free)
+}
+
 // anyRunning reports whether a guest of the engine runs.
 func anyRunning(e *Engine) bool {
 	registry.RLock()

@@ -34,7 +34,7 @@ func (o *output) read(box mailbox) (task int, err error) {
 	n := box.word(shim.OutputLen)
 	box.setWord(shim.OutputLen, 0)
 	for area := box[shim.Output:][:n]; len(area) > 0; {
-		head := mailbox(area)
+		head := area
 		stream, size := Stream(head.word(4)>>16), head.word(4)&0xffff
 		o.write(int(int32(head.word(0))), stream, area[shim.OutputHead:][:size])
 		area = area[shim.OutputHead+size:]

@@ -123,6 +123,16 @@ func readable(name string) string {
 	return name
 }
 
+// cannotMake says why there is no room for an instance.
+func (in *Instance) cannotMake(o outcome) error {
+	text := firstLines(o.message(), 3)
+	if strings.Contains(text, "mmap") {
+		// Each takes 16 GiB of addresses, whatever its limit, and a process has 128 TiB.
+		text += fmt.Sprintf(" (%d instances are live; --max-instances bounds them)", live())
+	}
+	return fmt.Errorf("%s: it cannot be instantiated: %s", in.module.name, text)
+}
+
 // startFailure says why the guest could not be instantiated.
 func (in *Instance) startFailure(o outcome) error {
 	name := in.module.name
@@ -133,7 +143,7 @@ func (in *Instance) startFailure(o outcome) error {
 			"its start function calls the host (%s), which is not there yet: do that in an exported _initialize instead "+
 				"(AssemblyScript: --exportStart _initialize)", front)}}
 	case o.trap == nil && len(frames) == 0:
-		return fmt.Errorf("%s: it cannot be instantiated: %s", name, firstLines(o.message(), 3))
+		return in.cannotMake(o)
 	}
 	err := in.failure(o)
 	if errors.Is(err, ErrInterrupted) {

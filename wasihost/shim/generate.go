@@ -258,7 +258,7 @@ type part struct {
 func parts() map[string]part {
 	all := map[string]part{}
 	_, rest, _ := strings.Cut(callsText, "\n;;; ")
-	for _, section := range strings.Split(rest, "\n;;; ") {
+	for section := range strings.SplitSeq(rest, "\n;;; ") {
 		head, text, _ := strings.Cut(section, "\n")
 		words := strings.Fields(head)
 		p := part{text: text + "\n"}
