@@ -80,7 +80,6 @@ type runner struct {
 	engine *wasihost.Engine
 	module *wasm.Module
 	status *status
-	cut    sync.Once // by cutShort
 	// started is closed when the broker was reached and the group is about to be
 	// joined: a run that gets there ends with a summary.
 	started chan struct{}
@@ -139,35 +138,6 @@ func (r *runner) close() {
 	}
 }
 
-// New makes a Processor for a lane: runner is the consumer's factory. When the
-// consumer is stopping and has waited long enough, it ends ctx; a guest that
-// computes does not see that, so the engine cuts it short. That hits every
-// instance, which is why it must not happen when only one partition is revoked.
-func (r *runner) New(ctx context.Context, lane processor.Lane) (processor.Processor, error) {
-	p, err := r.module.New(ctx, lane)
-	if err != nil {
-		return nil, err
-	}
-	return &stoppable{p, context.AfterFunc(ctx, func() {
-		if errors.Is(context.Cause(ctx), consumer.ErrStopping) {
-			r.cutShort()
-		}
-	})}, nil
-}
-
-// stoppable is a Processor whose guest is cut short when the consumer stops.
-type stoppable struct {
-	processor.Processor
-	unwatch func() bool
-}
-
-// Close ends the watch first: the end of a lane's context concerns the others no
-// more once this lane is through.
-func (p *stoppable) Close() error {
-	p.unwatch()
-	return p.Processor.Close()
-}
-
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
@@ -177,18 +147,10 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-func (r *runner) cutShort() {
-	r.cut.Do(func() {
-		r.log.Warn("the drain timeout is over: cutting tasks short; they are run again at the next start",
-			"drain_timeout", time.Duration(r.s.drainTimeout))
-		r.engine.Interrupt()
-	})
-}
-
 // consume runs a consumer to its end, with progress meanwhile and a summary
 // behind it.
 func (r *runner) consume(ctx context.Context, cfg consumer.Config) error {
-	cfg.Factory = r
+	cfg.Factory = r.module
 	cfg.Logger = r.log
 	cfg.Metrics = r.status.registry
 	cfg.ClientOptions = append(slices.Clip(cfg.ClientOptions), kgo.WithHooks(r.status))
@@ -201,20 +163,23 @@ func (r *runner) consume(ctx context.Context, cfg consumer.Config) error {
 	if err != nil {
 		return refused(err)
 	}
-	unwatch := context.AfterFunc(ctx, func() { r.status.stopping.Store(true) })
+	ended := make(chan struct{})
+	unwatch := context.AfterFunc(ctx, func() {
+		r.status.stopping.Store(true)
+		select {
+		case <-time.After(time.Duration(r.s.drainTimeout)):
+			r.log.Warn("the drain timeout is over: cutting short what still runs; it is run again at the next start",
+				"drain_timeout", time.Duration(r.s.drainTimeout))
+		case <-ended:
+		}
+	})
 	defer unwatch()
+	defer close(ended)
 
-	var showing sync.WaitGroup
-	if !r.s.quiet {
-		show, hide := context.WithCancel(context.Background())
-		defer showing.Wait()
-		defer hide()
-		p := &progress{console: r.console, log: r.log, stats: c.Stats}
-		showing.Go(func() { p.run(show) })
-	}
+	hide := r.showProgress(c.Stats)
 	err = c.Run(ctx)
+	hide() // before the summary, which may go to the same terminal
 
-	r.console.setLive("")
 	var drain *consumer.DrainError
 	r.abandoned = errors.As(err, &drain)
 	if isClosed(r.started) {
@@ -223,6 +188,21 @@ func (r *runner) consume(ctx context.Context, cfg consumer.Config) error {
 		}
 	}
 	return err
+}
+
+// showProgress shows progress until hide is called.
+func (r *runner) showProgress(stats func() consumer.Stats) (hide func()) {
+	if r.s.quiet {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var showing sync.WaitGroup
+	p := &progress{console: r.console, log: r.log, stats: stats}
+	showing.Go(func() { p.run(ctx) })
+	return func() {
+		cancel()
+		showing.Wait()
+	}
 }
 
 // sayStart tells what the group looked like when we came.
