@@ -7,6 +7,18 @@ import (
 	"testing"
 )
 
+// The first group that a cluster ever sees has no coordinator yet: the broker makes
+// the topic that holds offsets when somebody asks for it. That is what everybody
+// meets who tries wasmton on a new Kafka.
+func TestTheFirstGroupOfANewCluster(t *testing.T) {
+	tp, m, out := newTopicOn(t, ownCluster(t, 1), 1), newMessages(t, 1), newSink(t)
+	tp.produce(m.next(10)...)
+	w := start(t, tp.run(guest(t, "c-processor"), "--until-end", out.grant())...)
+	w.wait(0)
+	w.summary(10, 0)
+	m.checkOnce(out.lines())
+}
+
 // The only broker is killed and started again in mid-stream: wasmton waits, goes
 // on and loses nothing.
 func TestABrokerThatDiesAndComesBack(t *testing.T) {
