@@ -13,7 +13,7 @@ import (
 
 // recordOverhead is what a record costs beside its key, value and headers: kgo's
 // struct and the pointers to it.
-const recordOverhead = 216
+const recordOverhead = 168
 
 // partition is one partition for as long as it is assigned to us. It admits
 // records, owns the lanes that run them, and knows up to where they are settled.

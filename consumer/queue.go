@@ -6,8 +6,9 @@ import "github.com/twmb/franz-go/pkg/kgo"
 // partition with one lane copies no record; with several lanes they go in one by
 // one. It is not safe for concurrent use.
 type queue struct {
-	chunks [][]*kgo.Record // never an empty one
-	head   int             // of chunks[0], what was dropped
+	chunks [][]*kgo.Record // from first on; never an empty one
+	first  int
+	head   int // of the first chunk, what was dropped
 	n      int
 	spare  []*kgo.Record // a chunk to use again
 }
@@ -26,7 +27,7 @@ func (q *queue) pushAll(recs []*kgo.Record) {
 
 func (q *queue) push(r *kgo.Record) {
 	q.n++
-	if last := len(q.chunks) - 1; last >= 0 && len(q.chunks[last]) < cap(q.chunks[last]) {
+	if last := len(q.chunks) - 1; last >= q.first && len(q.chunks[last]) < cap(q.chunks[last]) {
 		q.chunks[last] = append(q.chunks[last], r)
 		return
 	}
@@ -40,7 +41,7 @@ func (q *queue) push(r *kgo.Record) {
 // peek appends to dst the first records, at most n, and only those below an offset.
 func (q *queue) peek(dst []*kgo.Record, n int, below int64) []*kgo.Record {
 	head := q.head
-	for _, chunk := range q.chunks {
+	for _, chunk := range q.chunks[q.first:] {
 		chunk = chunk[head:min(len(chunk), head+n)]
 		head = 0
 		if len(chunk) == 0 {
@@ -64,7 +65,7 @@ func (q *queue) peek(dst []*kgo.Record, n int, below int64) []*kgo.Record {
 func (q *queue) drop(n int) {
 	q.n -= n
 	for n > 0 {
-		chunk := q.chunks[0]
+		chunk := q.chunks[q.first]
 		if left := len(chunk) - q.head; n < left {
 			clear(chunk[q.head : q.head+n])
 			q.head += n
@@ -77,7 +78,17 @@ func (q *queue) drop(n int) {
 		if cap(chunk) == queueChunk {
 			q.spare = chunk[:0]
 		}
-		q.chunks[0] = nil
-		q.chunks = q.chunks[1:]
+		q.chunks[q.first] = nil
+		q.first++
+	}
+	// Move down what is left before append has to make a new slice, and seldom enough
+	// to cost nothing.
+	if 2*q.first >= len(q.chunks) {
+		n := copy(q.chunks, q.chunks[q.first:])
+		clear(q.chunks[n:])
+		q.chunks, q.first = q.chunks[:n], 0
 	}
 }
+
+// front returns the first record.
+func (q *queue) front() *kgo.Record { return q.chunks[q.first][q.head] }

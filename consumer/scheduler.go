@@ -68,7 +68,7 @@ func (s *scheduler) clear(fn func(*kgo.Record)) {
 	for i := range s.lanes {
 		q := &s.lanes[i]
 		for q.len() > 0 {
-			fn(q.chunks[0][q.head])
+			fn(q.front())
 			q.drop(1)
 		}
 		q.spare = nil
