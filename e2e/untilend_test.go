@@ -3,7 +3,11 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -197,5 +201,37 @@ func TestUntilEndWithTwoMembers(t *testing.T) {
 				t.Errorf("committed %v of %v", tp.committed(), tp.ends())
 			}
 		})
+	}
+}
+
+// A partition goes to another member, which does all of it and leaves: it comes
+// back with nothing left to do, and must not be waited for.
+func TestUntilEndWithAPartitionThatComesBackDone(t *testing.T) {
+	tp, gate := newTopic(t, 2), newSink(t)
+	tp.produce(&kgo.Record{Partition: 0, Value: []byte("x")}, &kgo.Record{Partition: 1, Value: []byte("x")})
+	w := start(t, tp.run(guest(t, "gate.wat"), "--until-end", "--drain-timeout=200ms", gate.grant())...)
+	await(t, "a member with both partitions", func() bool { return slices.Equal(tp.members(), []int{2}) }, w)
+
+	other := newClient(t, sharedCluster(t), kgo.ConsumerGroup(tp.group()), kgo.ConsumeTopics(tp.name),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.DisableAutoCommit(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	records := other.PollFetches(ctx).Records()
+	if len(records) != 1 {
+		t.Fatalf("the other member got %d records, want that of one partition", len(records))
+	}
+	if err := other.CommitRecords(ctx, records...); err != nil {
+		t.Fatal(err)
+	}
+	other.Close() // leaves the group
+	await(t, "a member with both partitions again", func() bool { return slices.Equal(tp.members(), []int{2}) }, w)
+
+	if err := os.WriteFile(filepath.Join(gate.dir, "open"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.wait(0)
+	if !tp.caughtUp() {
+		t.Errorf("committed %v of %v", tp.committed(), tp.ends())
 	}
 }
