@@ -243,10 +243,7 @@ func TestAGuestMayImportANameTwice(t *testing.T) {
 }
 
 func TestModulesThatNeedTheSameShareAShim(t *testing.T) {
-	e, err := newEngine()
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := stillEngine(t)
 	in := func(text string) {
 		if err := compile(t, e, text).Check(); err != nil {
 			t.Fatal(err)

@@ -95,7 +95,7 @@ func (h *hostile) try(name string, args []any) {
 		}
 	case errors.As(err, &trap) && trap.Reason != "" && len(trap.Reason) < 1000 && !strings.Contains(trap.Reason, "panic"),
 		errors.As(err, &exit) && name == "proc_exit",
-		errors.As(err, &late) && name == "poll_oneoff":
+		errors.As(err, &late): // a wait, or any call on a machine that is very busy
 		if h.p.Alive() {
 			h.t.Fatalf("%s%v: alive after %v", name, args, err)
 		}
@@ -145,7 +145,7 @@ func hostileTree(t testing.TB) string {
 // TestNoCallsOfAGuestHarmTheHost: whatever a guest calls, the process lives, the
 // read-only directory stays as it is, and errors are of the kinds that Drive has.
 func TestNoCallsOfAGuestHarmTheHost(t *testing.T) {
-	m := compile(t, testEngine, puppetText)
+	m := puppetModule()
 	dir := hostileTree(t)
 	before := snapshot(t, dir)
 	lines := 0
@@ -212,7 +212,7 @@ func FuzzHostCalls(f *testing.F) {
 	for _, script := range hostileScripts(f) {
 		f.Add(script)
 	}
-	m := compile(f, testEngine, puppetText)
+	m := puppetModule()
 	dir := hostileTree(f)
 	f.Fuzz(func(t *testing.T, script []byte) {
 		before := snapshot(t, dir)
@@ -230,7 +230,7 @@ func FuzzPollOneoff(f *testing.F) {
 	f.Add(append(clockSub(1, 1, 1<<40, true).bytes(), subscription{kind: subscribeFDRead}.bytes()...), uint32(pollIn), uint32(pollIn), uint32(2))
 	f.Add([]byte{}, uint32(puppetEnd-48), uint32(puppetEnd-32), uint32(1))
 	f.Add([]byte{8: 255}, uint32(0), uint32(0), uint32(math.MaxUint32))
-	m := compile(f, testEngine, puppetText)
+	m := puppetModule()
 	f.Fuzz(func(t *testing.T, subs []byte, in, events, n uint32) {
 		p := &puppet{t, start(t, m, &Config{TaskTimeout: tick})}
 		copy(p.memory()[pollIn:pollEvents], subs)

@@ -18,10 +18,7 @@ import (
 
 // TestTheBindingsObjects holds us to what native.go takes for granted of them.
 func TestTheBindingsObjects(t *testing.T) {
-	e, err := newEngine()
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := stillEngine(t)
 	store := wt.NewStore(e.engine)
 	if pointer(store) == nil || pointer(e.engine) == nil || pointer(e.linker) == nil {
 		t.Error("no pointer")

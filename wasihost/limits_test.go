@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -50,10 +52,7 @@ type timed struct {
 
 func newTimed(t *testing.T, limit time.Duration, do map[byte]func()) *timed {
 	t.Helper()
-	e, err := newEngine()
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := stillEngine(t)
 	tm := &timed{}
 	pass := func(n int) {
 		for range n {
@@ -190,18 +189,17 @@ func TestInterruptHitsAllAndIsForEver(t *testing.T) {
 		    (drop (call $wait (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 8)))))
 		  (loop $l (br $l))))`)
 	const lanes = 8
-	var running atomic.Int32
-	done := make(chan error, lanes)
+	begun, done := make(chan bool), make(chan error, lanes)
 	for i := range lanes {
 		in := start(t, m, &Config{TaskTimeout: time.Hour})
 		go func() {
-			running.Add(1)
+			begun <- true
 			_, err := drive(in, strings.Repeat("x", i%2))
 			done <- err
 		}()
 	}
-	for running.Load() < lanes {
-		time.Sleep(time.Millisecond)
+	for range lanes {
+		<-begun
 	}
 	e.Interrupt()
 	for range lanes {
@@ -244,11 +242,17 @@ func TestALoopWithoutEndIsStopped(t *testing.T) {
 			  (if (call $poll (i64.const 0) (i32.const 64)) (then (call $it)))))`, c.body)
 		cfg := &Config{TaskTimeout: tick, Output: func(int, Stream, []byte) {}}
 		t.Run(c.name+" in run", func(t *testing.T) {
-			m := compile(t, testEngine, strings.Replace(text, "INIT", "0", 1))
+			e := stillEngine(t)
+			m := compile(t, e, strings.Replace(text, "INIT", "0", 1))
 			in := start(t, m, cfg)
-			n, err := drive(in, "", "", "x", "")
+			if n, err := drive(in, "", ""); n != 2 || err != nil {
+				t.Fatalf("Drive = %d, %v", n, err)
+			}
+			stop := timeFlies(e)
+			n, err := drive(in, "x", "")
+			stop()
 			var late *TimeoutError
-			if n != 2 || !errors.As(err, &late) || in.Alive() {
+			if n != 0 || !errors.As(err, &late) || in.Alive() {
 				t.Errorf("Drive = %d, %v, alive %v", n, err, in.Alive())
 			}
 			if n, err := drive(start(t, m, cfg), ""); n != 1 || err != nil {
@@ -256,7 +260,9 @@ func TestALoopWithoutEndIsStopped(t *testing.T) {
 			}
 		})
 		t.Run(c.name+" in _initialize", func(t *testing.T) {
-			m := compile(t, testEngine, strings.Replace(text, "INIT", "1", 1))
+			e := stillEngine(t)
+			m := compile(t, e, strings.Replace(text, "INIT", "1", 1))
+			defer timeFlies(e)()
 			in, err := m.Instantiate(context.Background(), cfg)
 			var late *TimeoutError
 			if in != nil || !errors.As(err, &late) || !strings.HasPrefix(err.Error(), "guest.wat: in _initialize: ") {
@@ -265,54 +271,100 @@ func TestALoopWithoutEndIsStopped(t *testing.T) {
 		})
 	}
 	t.Run("in the start function", func(t *testing.T) {
-		m := compile(t, testEngine, `(module
-			(import "decaton" "poll_task" (func (param i64 i32) (result i32)))
-			(memory (export "memory") 1)
-			(func $it (loop $l (br $l)))
-			(start $it)
-			(func (export "run")))`)
+		e := stillEngine(t)
+		m := compile(t, e, loopAtStart)
 		m.tryStart = func() error { return nil }
+		defer timeFlies(e)()
 		_, err := m.Instantiate(context.Background(), &Config{TaskTimeout: tick})
 		var late *TimeoutError
 		if !errors.As(err, &late) || !strings.HasPrefix(err.Error(), "guest.wat: in its start function: ") {
 			t.Errorf("Instantiate: %v", err)
 		}
 	})
+	t.Run("in the start function, while it is checked", func(t *testing.T) {
+		e := stillEngine(t)
+		m := compile(t, e, loopAtStart)
+		defer timeFlies(e)()
+		if err := m.Check(); err != nil {
+			t.Errorf("Check, which leaves that to Instantiate: %v", err)
+		}
+	})
+	t.Run("by the real clock", func(t *testing.T) {
+		in := guest(t, `(module `+pollImport+aMemory+`(func (export "run") (loop $l (br $l))))`, &Config{TaskTimeout: tick})
+		_, err := drive(in, "x")
+		var late *TimeoutError
+		if !errors.As(err, &late) {
+			t.Errorf("Drive: %v", err)
+		}
+	})
+}
+
+const loopAtStart = `(module ` + pollImport + aMemory + `
+	(func $it (loop $l (br $l)))
+	(start $it)
+	(func (export "run")))`
+
+// stillEngine is an engine whose clock stands still.
+func stillEngine(t *testing.T) *Engine {
+	t.Helper()
+	e, err := newEngine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// timeFlies lets the engine's time pass, as fast as it can, until stop is called.
+func timeFlies(e *Engine) (stop func()) {
+	var done sync.WaitGroup
+	closing := make(chan bool)
+	done.Go(func() {
+		for {
+			select {
+			case <-closing:
+				return
+			default:
+				e.clock.tick(e.advance)
+				runtime.Gosched()
+			}
+		}
+	})
+	return func() { close(closing); done.Wait() }
 }
 
 func TestTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClock()
-		var epochs, looks int
-		busy := false
-		c.start(func() { epochs++ }, func() bool { looks++; return busy })
-		ticks := func(d time.Duration) int {
-			before := epochs
+		var epochs, looks atomic.Int64
+		var busy atomic.Bool
+		c.start(func() { epochs.Add(1) }, func() bool { looks.Add(1); return busy.Load() })
+		ticks := func(d time.Duration) int64 {
+			before := epochs.Load()
 			time.Sleep(d)
 			synctest.Wait()
-			return epochs - before
+			return epochs.Load() - before
 		}
 		time.Sleep(tick / 2)
-		busy = true
+		busy.Store(true)
 		if n := ticks(time.Second); n != 100 {
 			t.Errorf("%d ticks in a second of work, want 100", n)
 		}
-		busy = false
+		busy.Store(false)
 		ticks(time.Second)
-		looks = 0
-		if n := ticks(24 * time.Hour); n != 0 || looks != 0 {
-			t.Errorf("%d ticks and %d looks in a day of rest", n, looks)
+		looks.Store(0)
+		if n := ticks(24 * time.Hour); n != 0 || looks.Load() != 0 {
+			t.Errorf("%d ticks and %d looks in a day of rest", n, looks.Load())
 		}
-		busy = true
+		busy.Store(true)
 		c.wake()
 		c.wake()
 		if n := ticks(time.Second); n != 100 {
 			t.Errorf("%d ticks in a second after waking, want 100", n)
 		}
-		if uint64(epochs) != c.ticks.Load() {
-			t.Errorf("%d epochs, %d ticks", epochs, c.ticks.Load())
+		if n := uint64(epochs.Load()); n != c.ticks.Load() {
+			t.Errorf("%d epochs, %d ticks", n, c.ticks.Load())
 		}
-		busy = false
+		busy.Store(false)
 		ticks(time.Second)
 		c.stop() // while it rests
 	})

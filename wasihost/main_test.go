@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -91,8 +92,16 @@ const (
 
 func newPuppet(t testing.TB, cfg *Config) *puppet {
 	t.Helper()
-	return &puppet{t, guest(t, puppetText, cfg)}
+	return &puppet{t, start(t, puppetModule(), cfg)}
 }
+
+var puppetModule = sync.OnceValue(func() *Module {
+	m, err := testEngine.Compile("puppet.wat", []byte(puppetText))
+	if err != nil {
+		panic(err)
+	}
+	return m
+})
 
 // puppetText imports everything, and run calls what the task names.
 var puppetText = func() string {
