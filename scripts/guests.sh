@@ -90,7 +90,9 @@ debian_cargo() {
 	local name=$1 offline=()
 	shift
 	if ! sparse /usr/bin/cargo; then
-		have cargo && sparse cargo || die "Debian's cargo is too old to fetch crates; a cargo of 1.70 or newer on the PATH would do it"
+		if ! have cargo || ! sparse cargo; then
+			die "Debian's cargo is too old to fetch crates; with another of 1.70 or newer on the PATH it would do"
+		fi
 		local vendored=$root/build/crates/$name
 		cargo vendor --quiet --locked "$vendored" > /dev/null
 		offline=(--offline
@@ -133,8 +135,9 @@ with_clang() {
 }
 
 with_sdk() {
-	cc=("${WASI_SDK_PATH:-}/bin/clang")
-	[ -x "${cc[0]}" ] && c_works "${cc[@]}"
+	[ -n "${WASI_SDK_PATH:-}" ] || return 1
+	cc=("$WASI_SDK_PATH/bin/clang")
+	c_works "${cc[@]}"
 }
 
 cc=()

@@ -1,5 +1,6 @@
+# shellcheck shell=bash
 # What the scripts share. To be sourced; leaves the shell in the project's root.
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 root=$PWD
 
 say() { echo "$*" >&2; }
