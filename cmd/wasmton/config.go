@@ -310,7 +310,7 @@ var schemeLike = regexp.MustCompile(`^([A-Za-z_]+)://`)
 // parseBrokers reads a list of bootstrap servers.
 func parseBrokers(s string) ([]string, error) {
 	var brokers []string
-	for _, b := range strings.Split(s, ",") {
+	for b := range strings.SplitSeq(s, ",") {
 		b = strings.TrimSpace(b)
 		if b == "" {
 			return nil, errors.New("an address is empty; write host[:port], several with commas between them")

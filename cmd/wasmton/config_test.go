@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"net"
 	"slices"
 	"strings"
@@ -176,8 +175,7 @@ func TestPrecedenceIsFlagThenEnvironmentThenDefault(t *testing.T) {
 
 func TestBadEnvironmentIsRefusedAllAtOnceAndByName(t *testing.T) {
 	_, err := parse(t, environment("WASMTON_CONCURRENCY=0", "WASMTON_UNTIL_END=perhaps", "WASMTON_FROM=2020"))
-	var usage *usageError
-	if !errors.As(err, &usage) {
+	if !isUsage(err) {
 		t.Fatalf("%v", err)
 	}
 	for _, part := range []string{`WASMTON_CONCURRENCY="0"`, `WASMTON_UNTIL_END="perhaps"`, `WASMTON_FROM="2020"`, "must be earliest or latest"} {
@@ -222,8 +220,7 @@ func TestEveryContradictionIsToldAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = o.resolve([]string{"http://x", "a topic", ""}, environment())
-	var usage *usageError
-	if !errors.As(err, &usage) || exitCode(err) != exitUsage {
+	if !isUsage(err) || exitCode(err) != exitUsage {
 		t.Fatalf("%v", err)
 	}
 	for _, part := range []string{

@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wasmton/wasmton/consumer"
 )
 
 const devLong = `Try a module without a Kafka cluster: a broker runs inside the process, each line
@@ -175,7 +177,11 @@ func (d *devRun) run(ctx context.Context, consume func(context.Context) error) e
 	feeding.Wait()
 
 	var stop *signalError
+	var record *consumer.RecordError
 	switch cause := context.Cause(ctx); {
+	case errors.As(err, &record) && d.o.data == "":
+		// Nothing outlives the broker, so there is no next start to speak of.
+		return &exitError{exitFailed, fmt.Errorf("%v\nTo go on past tasks that fail: --on-failure skip", record)}
 	case err != nil:
 		return err
 	case d.fed.Load():

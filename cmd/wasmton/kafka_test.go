@@ -39,6 +39,10 @@ type kafka struct{ *kfake.Cluster }
 
 type kafkaKey struct{}
 
+// maxBatch is the limit of the script's topics. It is far above the 1 MiB that is
+// usual, so that tests of large records need little else.
+const maxBatch = 30_000_000
+
 func setupKafka(env *testscript.Env) error {
 	k := &kafka{}
 	env.Values[kafkaKey{}] = k
@@ -71,7 +75,7 @@ func cmdKfake(ts *testscript.TestScript, neg bool, args []string) {
 			partitions, err = strconv.Atoi(n)
 			ts.Check(err)
 		}
-		ts.Check(c.CreateTopic(topic, int32(partitions), map[string]string{"max.message.bytes": "50000000"}))
+		ts.Check(c.CreateTopic(topic, int32(partitions), map[string]string{"max.message.bytes": strconv.Itoa(maxBatch)}))
 	}
 	ts.Setenv("BROKER", c.ListenAddrs()[0])
 }
@@ -109,7 +113,7 @@ func cmdProduce(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	cl, err := kgo.NewClient(kgo.SeedBrokers(cluster(ts).ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchMaxBytes(49_000_000))
+		kgo.ProducerBatchMaxBytes(maxBatch))
 	ts.Check(err)
 	defer cl.Close()
 	records := make([]*kgo.Record, count)

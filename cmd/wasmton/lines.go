@@ -30,7 +30,7 @@ func readLines(ctx context.Context, r io.Reader, limit int) <-chan inputLine {
 		in := bufio.NewReaderSize(r, 64<<10)
 		for n := 1; ; n++ {
 			text, err := readLine(in, limit)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +30,7 @@ type status struct {
 	joined   atomic.Bool // once; a member that the group loses joins again by itself
 	stopping atomic.Bool
 	server   *http.Server
-	served   chan error
+	served   sync.WaitGroup
 }
 
 func newStatus() *status {
@@ -64,8 +65,11 @@ func (s *status) listen(addr string, log *slog.Logger) error {
 		ReadHeaderTimeout: 5 * time.Second, // else a client that says nothing holds a connection for ever
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	s.served = make(chan error, 1)
-	go func() { s.served <- s.server.Serve(listener) }() // joined by close
+	s.served.Go(func() {
+		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("metrics are served no more", "error", err)
+		}
+	})
 	log.Info("serving metrics", "url", "http://"+listener.Addr().String()+"/metrics")
 	return nil
 }
@@ -103,7 +107,7 @@ func (s *status) close() {
 	if err := s.server.Shutdown(ctx); err != nil {
 		_ = s.server.Close()
 	}
-	<-s.served
+	s.served.Wait()
 }
 
 // listenReason is the plain reason why an address can't be listened on.

@@ -59,7 +59,7 @@ var supported = []property{
 	{"fetch.min.bytes", "bytes that an answer to a fetch should have (1)", number(1, maxFetchBytes, func(p *properties, n int64) { p.fetchMin = n; p.add(kgo.FetchMinBytes(int32(n))) })},
 	{"group.instance.id", "fixed name of this member: a restart within the session causes no rebalance", text(249, func(p *properties, v string) { p.add(kgo.InstanceID(v)) })},
 	{"group.protocol", "only classic", mustBe("classic", "wasmton doesn't support group.protocol=consumer (KIP-848); supported is classic")},
-	{"heartbeat.interval.ms", "between heartbeats to the group (3000)", millis(time.Millisecond, maxMillis, func(p *properties, d time.Duration) { p.heartbeat = d; p.add(kgo.HeartbeatInterval(d)) })},
+	{"heartbeat.interval.ms", "between heartbeats to the group (3000)", millis(time.Millisecond, maxWireTime, func(p *properties, d time.Duration) { p.heartbeat = d; p.add(kgo.HeartbeatInterval(d)) })},
 	{"isolation.level", "read_uncommitted (the default) or read_committed", setIsolation},
 	{"max.partition.fetch.bytes", "bytes of one partition in an answer (1 MiB)", number(1, maxFetchBytes, func(p *properties, n int64) { p.add(kgo.FetchMaxPartitionBytes(int32(n))) })},
 	{"metadata.max.age.ms", "after which the cluster is asked about itself again", millis(metadataMinAge, time.Hour, setMetadataAge)},
@@ -70,12 +70,12 @@ var supported = []property{
 	{"retry.backoff.max.ms", "longest wait before another try (1000)", setBackoff("retry.backoff.max.ms", longest)},
 	{"retry.backoff.ms", "first wait before another try, doubled each time (100)", setBackoff("retry.backoff.ms", first)},
 	{"security.protocol", "only PLAINTEXT", mustBe("PLAINTEXT", noSecurity)},
-	{"session.timeout.ms", "silence after which the group gives a member up (45000)", millis(100*time.Millisecond, maxMillis, func(p *properties, d time.Duration) { p.session = d; p.add(kgo.SessionTimeout(d)) })},
-	{"socket.connection.setup.timeout.ms", "how long a connection may take", millis(time.Millisecond, maxMillis, func(p *properties, d time.Duration) { p.add(kgo.DialTimeout(d)) })},
+	{"session.timeout.ms", "silence after which the group gives a member up (45000)", millis(100*time.Millisecond, maxWireTime, func(p *properties, d time.Duration) { p.session = d; p.add(kgo.SessionTimeout(d)) })},
+	{"socket.connection.setup.timeout.ms", "how long a connection may take", millis(time.Millisecond, maxWireTime, func(p *properties, d time.Duration) { p.add(kgo.DialTimeout(d)) })},
 }
 
 const (
-	maxMillis = math.MaxInt32 * time.Millisecond // Kafka's protocol counts milliseconds in an int32
+	maxWireTime = math.MaxInt32 * time.Millisecond // Kafka's protocol counts milliseconds in an int32
 	// maxFetchBytes is what the client reads of one response at most.
 	maxFetchBytes  = 100 << 20
 	metadataMinAge = 10 * time.Millisecond

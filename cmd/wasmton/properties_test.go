@@ -209,8 +209,8 @@ func TestBackoffDoublesUpToItsMost(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		start := time.Duration(rapid.Int64Range(int64(time.Millisecond), int64(maxMillis)).Draw(t, "start"))
-		most := time.Duration(rapid.Int64Range(int64(start), int64(maxMillis)).Draw(t, "most"))
+		start := time.Duration(rapid.Int64Range(int64(time.Millisecond), int64(maxWireTime)).Draw(t, "start"))
+		most := time.Duration(rapid.Int64Range(int64(start), int64(maxWireTime)).Draw(t, "most"))
 		got := backoff(start, most, rapid.IntRange(0, 100).Draw(t, "tries"), rapid.Float64Range(0, 1).Draw(t, "jitter"))
 		if low, high := float64(start)*0.79, float64(most)*1.21; float64(got) < low || float64(got) > high {
 			t.Fatalf("%v is not within a fifth of %v to %v", got, start, most)

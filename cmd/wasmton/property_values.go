@@ -133,7 +133,7 @@ var balancers = map[string]func() kgo.GroupBalancer{
 
 func setBalancers(p *properties, v string) error {
 	var chosen []kgo.GroupBalancer
-	for _, name := range strings.Split(v, ",") {
+	for name := range strings.SplitSeq(v, ",") {
 		short := strings.TrimPrefix(strings.TrimSpace(name), "org.apache.kafka.clients.consumer.")
 		balancer, ok := balancers[strings.ToLower(short)]
 		if !ok {
@@ -157,7 +157,7 @@ const (
 func setBackoff(name string, which int) func(*properties, string) error {
 	return func(p *properties, v string) error {
 		var clash error
-		err := millis(time.Millisecond, maxMillis, func(p *properties, d time.Duration) {
+		err := millis(time.Millisecond, maxWireTime, func(p *properties, d time.Duration) {
 			if was := p.backoff[which]; was.name != "" && was.d != d {
 				clash = fmt.Errorf("contradicts %s: the client waits equally long before it connects and before it asks again", was)
 				return

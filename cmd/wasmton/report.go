@@ -80,7 +80,8 @@ func (t *taskReport) line(r *processor.Record, stream wasihost.Stream, text []by
 		t.mu.Unlock()
 		return
 	}
-	lines := append(h.lines, heldLine{stream, string(text)})
+	h.lines = append(h.lines, heldLine{stream, string(text)})
+	lines := h.lines
 	*h = heldOutput{bytes: maxHeldOutput} // what follows is not held either
 	t.mu.Unlock()
 	t.show(id, lines)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,10 +19,24 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"wasmton": main})
+	testscript.Main(leakChecked{m}, map[string]func(){"wasmton": main})
+}
+
+// leakChecked runs the tests and then looks for goroutines that they left.
+type leakChecked struct{ testscript.TestingM }
+
+func (m leakChecked) Run() int {
+	code := m.TestingM.Run()
+	http.DefaultClient.CloseIdleConnections()
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // TestScripts runs testdata/script: the command line from outside, each run of
@@ -49,9 +64,7 @@ func TestScripts(t *testing.T) {
 		"exits": cmdExits, "start": cmdStart, "until": cmdUntil, "send": cmdSend, "eof": cmdEOF,
 		"signal": cmdSignal, "ends": cmdEnds, "get": cmdGet,
 	}
-	for name, cmd := range kafkaCommands {
-		commands[name] = cmd
-	}
+	maps.Copy(commands, kafkaCommands)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
