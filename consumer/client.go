@@ -124,7 +124,7 @@ func (b *brokerWatch) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, 
 	b.mu.Lock()
 	was, quiet := b.away[addr], b.quiet
 	if err != nil {
-		b.last = err
+		b.remember(err)
 		b.away[addr] = true
 	} else {
 		delete(b.away, addr)
@@ -146,8 +146,16 @@ func (b *brokerWatch) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, _ int, _, _ ti
 		return
 	}
 	b.mu.Lock()
-	b.last = err
+	b.remember(err)
 	b.mu.Unlock()
+}
+
+// remember keeps the error. That our own time was over explains nothing, so it
+// replaces nothing. The lock is held.
+func (b *brokerWatch) remember(err error) {
+	if b.last == nil || !errors.Is(err, context.DeadlineExceeded) {
+		b.last = err
+	}
 }
 
 func (b *brokerWatch) lastErr() error {

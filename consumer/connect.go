@@ -13,12 +13,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl"
 )
 
 const (
 	connectPause = 250 * time.Millisecond
 	// A topic that was made a moment ago is not known to all brokers yet.
 	topicPatience = time.Second
+	tlsPatience   = time.Second
 )
 
 // topicInfo is what the consumer must know of its topic.
@@ -30,17 +32,21 @@ type topicInfo struct {
 // connect reaches a broker and learns the topic. It tries until ConnectTimeout,
 // since a broker that refuses may be starting; what waiting won't heal ends it at
 // once.
-func (c *Consumer) connect(ctx context.Context) (topicInfo, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.ConnectTimeout, errConnectTimeout)
+func (c *Consumer) connect(parent context.Context) (topicInfo, error) {
+	ctx, cancel := context.WithTimeout(parent, c.cfg.ConnectTimeout)
 	defer cancel()
 	defer c.brokers.speak()
-	var reached time.Time
+	var (
+		reached time.Time // when a broker answered first
+		why     unreachable
+	)
 	for attempt := 0; ; attempt++ {
 		topic, answered, err := c.describeTopic(ctx)
-		timeout := errors.Is(context.Cause(ctx), errConnectTimeout)
 		switch {
 		case err == nil:
 			return topic, nil
+		case parent.Err() != nil:
+			return topic, parent.Err()
 		case answered:
 			if reached.IsZero() {
 				reached = time.Now()
@@ -52,14 +58,17 @@ func (c *Consumer) connect(ctx context.Context) (topicInfo, error) {
 			if !kerr.IsRetriable(err) || time.Since(reached) >= patience {
 				return topic, topicError(c.cfg.Topic, err)
 			}
-		case timeout, c.hopeless(err):
-			return topic, &ConnectError{Brokers: c.cfg.Brokers, Reason: c.whyUnreachable(err), Err: err}
-		case attempt == 0 && ctx.Err() == nil:
-			c.log.Info("no broker reached yet; trying on",
-				"brokers", c.cfg.Brokers, "for", c.cfg.ConnectTimeout, "reason", c.whyUnreachable(err))
+		case ctx.Err() == nil || attempt == 0:
+			if why = c.whyUnreachable(err); why.final {
+				return topic, &ConnectError{Brokers: c.cfg.Brokers, Reason: why.reason, Err: err}
+			}
+			if attempt == 0 && ctx.Err() == nil {
+				c.log.Info("no broker reached yet; trying on",
+					"brokers", c.cfg.Brokers, "for", c.cfg.ConnectTimeout, "reason", why.reason)
+			}
 		}
-		if ctx.Err() != nil && !timeout {
-			return topic, context.Cause(ctx)
+		if ctx.Err() != nil && !answered {
+			return topic, &ConnectError{Brokers: c.cfg.Brokers, Reason: why.reason, Err: err}
 		}
 		select {
 		case <-time.After(connectPause):
@@ -70,7 +79,25 @@ func (c *Consumer) connect(ctx context.Context) (topicInfo, error) {
 
 // describeTopic asks a broker for the topic. An error is the broker's if it
 // answered.
+//
+// The client does not look at ctx while it waits for the first words of a broker,
+// for up to ten seconds. So it is asked aside; closing the client ends that, and Run
+// joins it then.
 func (c *Consumer) describeTopic(ctx context.Context) (topic topicInfo, answered bool, err error) {
+	done := make(chan func() (topicInfo, bool, error), 1)
+	c.asking.Go(func() {
+		topic, answered, err := c.askForTopic(ctx)
+		done <- func() (topicInfo, bool, error) { return topic, answered, err }
+	})
+	select {
+	case result := <-done:
+		return result()
+	case <-ctx.Done():
+		return topicInfo{}, false, ctx.Err()
+	}
+}
+
+func (c *Consumer) askForTopic(ctx context.Context) (topic topicInfo, answered bool, err error) {
 	req := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
 	t.Topic = &c.cfg.Topic
@@ -91,22 +118,19 @@ func (c *Consumer) describeTopic(ctx context.Context) (topic topicInfo, answered
 	return topic, true, kerr.LeaderNotAvailable // it is being made
 }
 
-var errConnectTimeout = errors.New("the connect timeout is over")
-
-// whyUnreachable says for people why no broker answered.
-func (c *Consumer) whyUnreachable(err error) string {
-	reason, _ := c.unreachable(err)
-	return reason
+// unreachable is why no broker answered.
+type unreachable struct {
+	reason string // for people
+	final  bool   // trying again is of no use
 }
 
-// hopeless reports whether trying again is of no use.
-func (c *Consumer) hopeless(err error) bool {
-	_, final := c.unreachable(err)
-	return final
+func (c *Consumer) whyUnreachable(err error) unreachable {
+	reason, final := c.unreachable(err)
+	return unreachable{reason, final}
 }
 
 func (c *Consumer) unreachable(err error) (reason string, final bool) {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errConnectTimeout) {
+	if errors.Is(err, context.DeadlineExceeded) {
 		// The time is over; what happened before is the reason.
 		if last := c.brokers.lastErr(); last != nil {
 			err = last
@@ -142,6 +166,9 @@ func (c *Consumer) unreachable(err error) (reason string, final bool) {
 		if c.wantsTLS() {
 			return "it expects TLS, and the client uses none", true
 		}
+		if c.cl.OptValue(kgo.SASL) != nil && len(c.cl.OptValue(kgo.SASL).([]sasl.Mechanism)) > 0 {
+			return "it closes the connection at once: it does not like the credentials, or is no Kafka broker, or is starting", false
+		}
 		return "it closes the connection at once: it is no Kafka broker, or expects TLS or SASL, or is starting", false
 	case errors.As(err, &netErr):
 		return err.Error(), false
@@ -153,17 +180,22 @@ func (c *Consumer) unreachable(err error) (reason string, final bool) {
 }
 
 // wantsTLS shakes hands with the brokers to learn whether one of them speaks TLS
-// where we don't. A broker's own words on that are two bytes at best.
+// where we don't. A broker's own words on that are two bytes at best. It asks once.
 func (c *Consumer) wantsTLS() bool {
-	if c.cl.OptValue(kgo.DialTLSConfig) != (*tls.Config)(nil) || c.customDialer {
+	c.askTLS.Do(func() { c.speakTLS = c.tryTLS() })
+	return c.speakTLS
+}
+
+func (c *Consumer) tryTLS() bool {
+	if c.cl.OptValue(kgo.DialTLSConfig) != (*tls.Config)(nil) {
 		return false
 	}
 	for _, addr := range c.cfg.Brokers {
-		conn, err := net.DialTimeout("tcp", addr, time.Second)
+		conn, err := c.dial(addr)
 		if err != nil {
 			continue
 		}
-		_ = conn.SetDeadline(time.Now().Add(time.Second))
+		_ = conn.SetDeadline(time.Now().Add(tlsPatience))
 		//nolint:gosec // nothing is sent: only the handshake's outcome counts
 		err = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).Handshake()
 		_ = conn.Close()
@@ -173,4 +205,15 @@ func (c *Consumer) wantsTLS() bool {
 		}
 	}
 	return false
+}
+
+// dial connects as the client does.
+func (c *Consumer) dial(addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), tlsPatience)
+	defer cancel()
+	type dialer = func(context.Context, string, string) (net.Conn, error)
+	if dial, ok := c.cl.OptValue(kgo.Dialer).(dialer); ok && dial != nil {
+		return dial(ctx, "tcp", addr)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", addr)
 }

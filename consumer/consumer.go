@@ -40,7 +40,9 @@ type Consumer struct {
 	adm           *kadm.Client
 	topicID       [16]byte
 	readCommitted bool
-	customDialer  bool
+	asking        sync.WaitGroup // requests of connect
+	askTLS        sync.Once
+	speakTLS      bool // a broker does, and we don't; see wantsTLS
 	revokeTimeout time.Duration
 	goals         map[int32]int64 // of UntilEnd
 	commits       *committer
@@ -122,9 +124,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer unregister()
 
 	if c.cl, err = kgo.NewClient(c.clientOptions()...); err != nil {
-		return fmt.Errorf("consumer: %w", err)
+		return fmt.Errorf("consumer: ClientOptions: %w", err)
 	}
-	defer c.cl.Close()
+	defer func() {
+		c.cl.Close()
+		c.asking.Wait()
+	}()
 	if err := checkClient(c.cl); err != nil {
 		return fmt.Errorf("consumer: %w", err)
 	}
