@@ -78,6 +78,7 @@ func (a *app) inspect(path string, asJSON bool) error {
 	if asJSON {
 		out := json.NewEncoder(a.stdout)
 		out.SetIndent("", "  ")
+		out.SetEscapeHTML(false) // types have arrows
 		err = out.Encode(found)
 	} else {
 		err = found.print(a.stdout)

@@ -24,13 +24,15 @@ import (
 //	produce TOPIC [-p PARTITION] [-k KEY] VALUE|-null|-size=BYTES|-count=N
 //	committed GROUP TOPIC/PARTITION OFFSET
 //	                                the group's committed offset must be this; -1 for none
+//	reaches GROUP TOPIC/PARTITION OFFSET
+//	                                wait until it is
 //	commit GROUP TOPIC/PARTITION OFFSET
 //	joins GROUP TOPIC CLIENT-ID     let another member join the group
 //	deny topic|group|create         refuse permission from now on
 //	listener http|silent|refused
 //	                                something at ADDR that is no broker
 var kafkaCommands = map[string]func(*testscript.TestScript, bool, []string){
-	"kfake": cmdKfake, "produce": cmdProduce, "committed": cmdCommitted, "commit": cmdCommit,
+	"kfake": cmdKfake, "produce": cmdProduce, "committed": cmdCommitted, "reaches": cmdReaches, "commit": cmdCommit,
 	"joins": cmdJoins, "deny": cmdDeny, "listener": cmdListener,
 }
 
@@ -146,6 +148,22 @@ func cmdCommitted(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.FormatInt(got, 10) != args[2] {
 		ts.Fatalf("group %s has committed %d of %s, want %s", args[0], got, args[1], args[2])
 	}
+}
+
+func cmdReaches(ts *testscript.TestScript, neg bool, args []string) {
+	noNeg(ts, neg)
+	if len(args) != 3 {
+		ts.Fatalf("usage: reaches GROUP TOPIC/PARTITION OFFSET")
+	}
+	topic, partition := topicPartition(ts, args[1])
+	want, err := strconv.ParseInt(args[2], 10, 64)
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err = cluster(ts).WaitGroupInfo(ctx, args[0], func(g *kfake.GroupInfo) bool {
+		return g != nil && g.Commits[topic][partition].Offset == want
+	})
+	ts.Check(err)
 }
 
 func cmdCommit(ts *testscript.TestScript, neg bool, args []string) {
