@@ -3,6 +3,7 @@ package wasihost
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	wt "github.com/bytecodealliance/wasmtime-go/v14"
@@ -112,6 +113,50 @@ func BenchmarkTaskSize(b *testing.B) {
 				if _, err := in.Drive(ctx, tasks[:min(len(tasks), b.N-i)]); err != nil {
 					b.Fatal(err)
 				}
+			}
+		})
+	}
+}
+
+// BenchmarkLine gives ns a task that writes a line of 100 bytes, at 256 a batch.
+func BenchmarkLine(b *testing.B) {
+	m := benchModule(b, talkingGuest)
+	lines := 0
+	in, err := m.Instantiate(context.Background(), &Config{Output: func(int, Stream, []byte) { lines++ }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(in.Close)
+	tasks := benchTasks(256, 101)
+	for _, t := range tasks {
+		copy(t, strings.Repeat("x", 100)+"\n")
+	}
+	b.ReportAllocs()
+	for i := 0; i < b.N; i += len(tasks) {
+		if _, err := in.Drive(context.Background(), tasks[:min(len(tasks), b.N-i)]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if lines < b.N {
+		b.Errorf("%d lines of %d tasks", lines, b.N)
+	}
+}
+
+// BenchmarkTrap gives the cost of a task that traps: the error, the instance's end,
+// and another instance.
+func BenchmarkTrap(b *testing.B) {
+	for _, c := range []struct{ name, body string }{{"unreachable", "unreachable"}, {"recursion", "(call $work)"}} {
+		b.Run(c.name, func(b *testing.B) {
+			m := benchModule(b, trappingGuest(c.body))
+			for range b.N {
+				in, err := m.Instantiate(context.Background(), nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := drive(in, "x"); err == nil {
+					b.Fatal("no trap")
+				}
+				in.Close()
 			}
 		})
 	}

@@ -45,7 +45,8 @@ type Instance struct {
 // after it have not run, and the error is one of *TrapError, *ExitError,
 // *ResultError, *TimeoutError (that task failed), or ErrInterrupted (ctx ended or
 // Engine.Interrupt was called: it was cut short or not begun). On an instance that
-// is not alive the error is ErrDead.
+// is not alive the error is ErrDead, and it is another where the system has no memory
+// for a large task.
 //
 // When ctx ends, a task that runs has 50 ms to finish, after which the instance is
 // no longer alive; a guest that waits is woken at once.
@@ -56,6 +57,7 @@ func (in *Instance) Drive(ctx context.Context, tasks [][]byte) (n int, err error
 	if !in.Alive() {
 		return 0, ErrDead
 	}
+	defer in.trim()
 	for n < len(tasks) {
 		if err := in.makeRoom(len(tasks[n])); err != nil {
 			return n, err
@@ -64,18 +66,15 @@ func (in *Instance) Drive(ctx context.Context, tasks [][]byte) (n int, err error
 		in.output.base = n
 		for done := 0; done < laid; {
 			if ctx.Err() != nil || in.engine.interrupted.Load() {
-				in.trim()
 				return n + done, ErrInterrupted
 			}
 			done, err = in.cross(ctx)
 			if err != nil {
-				in.trim()
 				return n + done, err
 			}
 		}
 		n += laid
 	}
-	in.trim()
 	return n, nil
 }
 

@@ -89,7 +89,9 @@ func TestTimeLimits(t *testing.T) {
 		{"tasks that take no time all run", []string{"0", "0", "0"}, 3},
 		{"a task may take as long as its limit", []string{"X0"}, 1},
 		{"a task that takes longer is stopped", []string{"X90"}, 0},
-		{"it is stopped at the latest two ticks later", []string{"X110"}, 0},
+		{"also tick by tick", []string{"11111111110"}, 1},
+		{"it is stopped at the tick after its limit", []string{"X10"}, 0},
+		{"also tick by tick ", []string{"111111111110"}, 0},
 		{"those before it are done", []string{"0", "1", "X90", "0"}, 2},
 		{"a task that is done when time has passed is not late", []string{"X9", "0"}, 2},
 		{"the limit is one task's, not the batch's", []string{"90", "90", "90", "90", "90"}, 5},
@@ -153,6 +155,19 @@ func TestAnEndedContext(t *testing.T) {
 				t.Errorf("Drive with another context = %d, %v", n, err)
 			}
 		})
+	}
+}
+
+func TestEachContextHasItsOwnGrace(t *testing.T) {
+	var end context.CancelFunc
+	in := newTimed(t, time.Hour, map[byte]func(){'c': func() { end() }})
+	for range 3 {
+		ctx, cancel := context.WithCancel(context.Background())
+		end = cancel
+		n, err := in.Drive(ctx, [][]byte{[]byte("9"), []byte("c110"), []byte("0")})
+		if n != 2 || err != ErrInterrupted || !in.Alive() {
+			t.Fatalf("Drive = %d, %v, alive %v", n, err, in.Alive())
+		}
 	}
 }
 

@@ -2,7 +2,7 @@
 ;; and the descriptor table. Names between percent signs are those of layout.go.
 
 ;; The task that has not been polled: its address in the mailbox and its length,
-;; -1 when there is none.
+;; -1 when there is none. After a batch it may stay, since only run can poll.
 (global $task (mut i32) (i32.const 0))
 (global $left (mut i32) (i32.const -1))
 
@@ -38,8 +38,7 @@
       (i32.store $box (i32.const %Next%) (local.get $at))
       (i32.store $box (i32.const %Cursor%) (local.get $i))
       (local.set $ran (i32.const 1))
-      (br $again)))
-  (global.set $left (i32.const -1)))
+      (br $again))))
 
 ;; memory_bytes is the size of the guest's memory.
 (func $memory_bytes (result i64)
