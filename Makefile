@@ -45,7 +45,7 @@ tools: ## look for all tools that the tests need, install what can be installed
 
 # --- checks of the text -----------------------------------------------------------------
 
-GO_FILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
+GO_FILES = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.go'))
 
 .PHONY: format
 format: ## is all Go code formatted?
@@ -62,6 +62,9 @@ vet: ## go vet, with every build tag and in every module
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## golangci-lint
 	$(GOLANGCI_LINT) run
+	cd deploy/test && $(CURDIR)/$(GOLANGCI_LINT) run
+	@# "unused" does not know that go:wasmexport is a use.
+	cd examples/go-processor && GOOS=wasip1 GOARCH=wasm $(CURDIR)/$(GOLANGCI_LINT) run --disable unused
 
 # Built from source with its own dependencies, so that go.mod stays free of them.
 $(GOLANGCI_LINT):

@@ -76,7 +76,7 @@ func stopBrokers() error {
 // ownCluster starts brokers for one test.
 func ownCluster(t *testing.T, nodes int) *kafkatest.Cluster {
 	t.Helper()
-	c, err := kafkatest.Start(t.Context(), kafkatest.Config{Nodes: nodes, Dir: ""})
+	c, err := kafkatest.Start(t.Context(), kafkatest.Config{Nodes: nodes})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,11 @@ struct Task {
 /// partition and offset.
 #[no_mangle]
 pub extern "C" fn run() -> i32 {
-    match decaton::poll_task().map_or(Ok(()), |task| append_message(&task)) {
+    let task = match decaton::poll_task() {
+        Some(task) => task,
+        None => return 0,
+    };
+    match append_message(&task) {
         Ok(()) => 0,
         Err(err) => {
             eprintln!("{err}");

@@ -47,6 +47,10 @@ pub unsafe extern "C" fn run() {
     let len = poll_task(buf.as_mut_ptr() as i64, ROOM as i32);
     let task: Task = serde_json::from_slice(&buf[..len as usize]).unwrap();
 
-    let mut file = OpenOptions::new().create(true).append(true).open("/messages").unwrap();
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open("/messages")
+        .unwrap();
     writeln!(file, "{}", task.message).unwrap();
 }
