@@ -20,7 +20,8 @@ import (
 // kafkaCommands are the script commands about brokers, which live in the test's
 // process:
 //
-//	kfake [TOPIC[:PARTITIONS]...]   start a broker; BROKER is its address
+//	kfake [TOPIC[:PARTITIONS]...]   start a broker, whose address is BROKER, and make
+//	                                topics on it
 //	produce TOPIC [-p PARTITION] [-k KEY] VALUE|-null|-size=BYTES|-count=N
 //	committed GROUP TOPIC/PARTITION OFFSET
 //	                                the group's committed offset must be this; -1 for none
@@ -66,20 +67,24 @@ func cluster(ts *testscript.TestScript) *kafka {
 
 func cmdKfake(ts *testscript.TestScript, neg bool, args []string) {
 	noNeg(ts, neg)
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DefaultNumPartitions(4),
-		kfake.GroupMinSessionTimeout(100*time.Millisecond))
-	ts.Check(err)
-	ts.Value(kafkaKey{}).(*kafka).Cluster = c
+	k := ts.Value(kafkaKey{}).(*kafka)
+	if k.Cluster == nil {
+		c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DefaultNumPartitions(4),
+			kfake.GroupMinSessionTimeout(100*time.Millisecond))
+		ts.Check(err)
+		k.Cluster = c
+		ts.Setenv("BROKER", c.ListenAddrs()[0])
+	}
 	for _, arg := range args {
 		topic, n, _ := strings.Cut(arg, ":")
 		partitions := 1
 		if n != "" {
+			var err error
 			partitions, err = strconv.Atoi(n)
 			ts.Check(err)
 		}
-		ts.Check(c.CreateTopic(topic, int32(partitions), map[string]string{"max.message.bytes": strconv.Itoa(maxBatch)}))
+		ts.Check(k.CreateTopic(topic, int32(partitions), map[string]string{"max.message.bytes": strconv.Itoa(maxBatch)}))
 	}
-	ts.Setenv("BROKER", c.ListenAddrs()[0])
 }
 
 func cmdProduce(ts *testscript.TestScript, neg bool, args []string) {
