@@ -134,6 +134,7 @@ func (c *Consumer) attach(id int32) *partition {
 	}
 	p := newPartition(c, id, before)
 	c.parts[id] = p
+	delete(c.broken, id)
 	c.lastOf[id] = append(before[:len(before):len(before)], p.done)
 	c.publish()
 	return p

@@ -207,11 +207,12 @@ func (c *Consumer) tryTLS() bool {
 	return false
 }
 
+type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
+
 // dial connects as the client does.
 func (c *Consumer) dial(addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), tlsPatience)
 	defer cancel()
-	type dialer = func(context.Context, string, string) (net.Conn, error)
 	if dial, ok := c.cl.OptValue(kgo.Dialer).(dialer); ok && dial != nil {
 		return dial(ctx, "tcp", addr)
 	}

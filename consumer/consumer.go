@@ -10,7 +10,12 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl"
+
+	"github.com/wasmton/wasmton/consumer/internal/pace"
 )
 
 // Consumer is one member of a consumer group. It owns and wires; each step of a
@@ -26,8 +31,8 @@ import (
 // Locks, in the order in which they may be taken:
 //  1. fence: see poll.go;
 //  2. a partition's mu: its watermark, queues and counts;
-//  3. countsMu, ending.mu, brokerWatch.mu: one map or field each, nothing is called
-//     under them.
+//  3. countsMu, failMu, ending.mu, brokerWatch.mu: one map or field each, nothing is
+//     called under them.
 type Consumer struct {
 	cfg     Config
 	log     *slog.Logger
@@ -48,14 +53,17 @@ type Consumer struct {
 	commits       *committer
 	tails         *tails
 	end           *ending
-	stop          context.CancelCauseFunc // ends admission
+	stop          context.CancelFunc // ends admission
+	abort         context.CancelFunc // ends what the client waits for
 
 	fence    fence // guards all below, up to the blank line
 	parts    map[int32]*partition
 	leaving  map[*partition]struct{}
 	lastOf   map[int32][]<-chan struct{} // done of the partitions of this number so far
-	broken   map[int32]time.Time         // partitions that give errors only, since when
+	broken   map[int32]brokenSpan        // partitions that give errors only
 	stopping bool
+
+	batchMax int // of a lane
 
 	polled func(records int) // nil but in tests: called between a poll and its admission
 
@@ -68,7 +76,10 @@ type Consumer struct {
 	firstAssigned sync.Once
 	assigned      chan struct{} // closed at the first assignment
 
-	began    atomic.Pointer[time.Time]
+	began, ended atomic.Pointer[time.Time]
+	failMu       sync.Mutex // guards failure
+	failure      error      // what Run returns, with what the shutdown adds
+
 	countsMu sync.Mutex // guards counted
 	counted  map[int32]*counts
 
@@ -91,10 +102,14 @@ func New(cfg Config) (*Consumer, error) {
 		parts:    make(map[int32]*partition),
 		leaving:  make(map[*partition]struct{}),
 		lastOf:   make(map[int32][]<-chan struct{}),
-		broken:   make(map[int32]time.Time),
+		broken:   make(map[int32]brokenSpan),
 		fence:    newFence(),
 		assigned: make(chan struct{}),
 		counted:  make(map[int32]*counts),
+	}
+	c.batchMax = max(minBatchMax, pace.Max/cfg.Concurrency)
+	if cfg.Observe != nil {
+		c.batchMax = 1
 	}
 	c.live.Store(&held{})
 	return c, nil
@@ -115,15 +130,22 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if c.ran.Swap(true) {
 		return errors.New("consumer: Run can be called once only")
 	}
-	now := time.Now()
-	c.began.Store(&now)
+	began := time.Now()
+	c.began.Store(&began)
+	defer func() {
+		ended := time.Now()
+		c.ended.Store(&ended)
+	}()
 	unregister, err := c.register()
 	if err != nil {
 		return fmt.Errorf("consumer: metrics: %w", err)
 	}
 	defer unregister()
 
-	if c.cl, err = kgo.NewClient(c.clientOptions()...); err != nil {
+	clientCtx, abort := context.WithCancel(context.Background())
+	defer abort()
+	c.abort = abort
+	if c.cl, err = kgo.NewClient(append(c.clientOptions(), kgo.WithContext(clientCtx))...); err != nil {
 		return fmt.Errorf("consumer: ClientOptions: %w", err)
 	}
 	defer func() {
@@ -163,47 +185,46 @@ func (c *Consumer) consume(ctx context.Context) error {
 		return nil
 	}
 	c.commits, c.tails = newCommitter(c), newTails(c)
-	ctx, c.stop = context.WithCancelCause(ctx)
-	defer c.stop(nil)
+	ctx, c.stop = context.WithCancel(ctx)
+	defer c.stop()
 
 	go c.commits.run()
 	var background sync.WaitGroup
 	background.Go(func() { c.tails.run(ctx) })
 	background.Go(func() { c.meetOthers(ctx) })
-	background.Go(func() {
-		if c.cfg.UntilEnd {
-			c.watchOthers(ctx)
+	if c.cfg.UntilEnd {
+		background.Go(func() { c.watchOthers(ctx) })
+		background.Go(func() {
 			select {
 			case <-c.end.reached:
-				c.stop(errEndReached)
-			default:
+				c.stop()
+			case <-ctx.Done():
 			}
-		}
-	})
+		})
+	}
 	c.cl.AddConsumeTopics(c.cfg.Topic) // joins
 
 	c.poll(ctx)
-	cause := context.Cause(ctx)
 	background.Wait()
 	err := c.shutdown()
-	if failed := new(failed); errors.As(cause, &failed) {
-		err = errors.Join(failed.err, err)
-	}
-	return err
+	c.failMu.Lock()
+	defer c.failMu.Unlock()
+	return errors.Join(c.failure, err)
 }
 
-// failed marks a cause as a reason for Run to return an error.
-type failed struct{ err error }
-
-func (f *failed) Error() string { return f.err.Error() }
-
-var errEndReached = errors.New("the end is reached")
-
-// fail ends Run with err, after a drain like that of any stop. The first wins;
-// others are logged, since they may be news to somebody.
+// fail ends Run with err, after a drain like that of any stop. The first one is
+// what Run returns; others are logged, since they are news to somebody.
 func (c *Consumer) fail(err error) {
-	f := &failed{err}
-	c.stop(f)
+	c.failMu.Lock()
+	first := c.failure == nil
+	if first {
+		c.failure = err
+	}
+	c.failMu.Unlock()
+	if !first {
+		c.log.Error("another failure while stopping", "error", err)
+	}
+	c.stop()
 }
 
 // shutdown lets what runs finish, commits, and leaves the group. Admission has
@@ -233,13 +254,7 @@ func (c *Consumer) shutdown() error {
 	}
 	c.forget(parts)
 
-	// Leaving calls onRevoked with what kgo thinks is still ours: nothing of that is.
-	leave, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-	defer cancel()
-	if err := c.cl.LeaveGroupContext(leave); err != nil {
-		c.log.Warn("the group was not told that this member leaves; it will notice after the session timeout", "error", err)
-	}
-	c.cl.Close() // returns when the callbacks have
+	c.leave() // returns when the callbacks have
 	c.commits.stop()
 	if len(running) == 0 {
 		c.lanes.Wait()
@@ -248,9 +263,65 @@ func (c *Consumer) shutdown() error {
 }
 
 const (
-	leaveTimeout = 5 * time.Second
+	leaveTimeout = 3 * time.Second
 	lastPause    = 100 * time.Millisecond
 )
+
+// leave leaves the group and closes the client. Leaving calls onRevoked with what
+// kgo thinks is still ours: nothing of that is.
+//
+// While the group rebalances the client waits for the slowest of the other members
+// before it leaves, up to the rebalance timeout. A stop can't wait for that: then
+// the member is taken out of the group from outside.
+func (c *Consumer) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	err := c.cl.LeaveGroupContext(ctx)
+	if err != nil && ctx.Err() != nil {
+		member, _ := c.cl.GroupMetadata()
+		c.abort()
+		c.cl.Close()
+		err = c.leaveFor(member)
+	}
+	c.cl.Close()
+	if err != nil {
+		c.log.Warn("the group was not told that this member leaves; it will notice after the session timeout", "error", err)
+	}
+}
+
+// leaveFor takes a member out of the group by another client. A member with an
+// instance id stays: its successor takes its place.
+func (c *Consumer) leaveFor(member string) error {
+	if id, _ := c.cl.OptValue(kgo.InstanceID).(string); id != "" || member == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	opts := []kgo.Opt{kgo.SeedBrokers(c.cfg.Brokers...)}
+	// Not all of the user's options: hooks, for one, may not like a second client.
+	if dial, ok := c.cl.OptValue(kgo.Dialer).(dialer); ok && dial != nil {
+		opts = append(opts, kgo.Dialer(dial)) // with TLS, if there is
+	}
+	if mechanisms, ok := c.cl.OptValue(kgo.SASL).([]sasl.Mechanism); ok {
+		opts = append(opts, kgo.SASL(mechanisms...))
+	}
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = c.cfg.Group
+	req.MemberID = member // brokers before 2.4
+	m := kmsg.NewLeaveGroupRequestMember()
+	m.MemberID = member
+	req.Members = append(req.Members, m)
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(resp.ErrorCode)
+}
 
 // lastCommit commits for the last time. While the group rebalances the coordinator
 // refuses at times, so it is tried until commitTimeout.

@@ -80,8 +80,6 @@ func (c *Consumer) watchOthers(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-		case <-c.end.reached:
-			return
 		case <-ctx.Done():
 			return
 		}

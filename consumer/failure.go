@@ -8,10 +8,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// fetchPatience is how long a partition may give nothing but errors before Run
-// ends. A broker that was started anew, a leader that moves, a batch that was cut
-// short on the way: all that is over sooner.
-const fetchPatience = time.Minute
+const (
+	// fetchPatience is how long a partition may give nothing but errors before Run
+	// ends. A broker that was started anew, a leader that moves, a batch that was cut
+	// short on the way: all that is over sooner.
+	fetchPatience = time.Minute
+	// fetchCalm is how long no error may come before the next one is another matter.
+	fetchCalm = 15 * time.Second
+)
+
+// brokenSpan is a time of errors only.
+type brokenSpan struct{ since, last time.Time }
 
 // fetchFailed handles an error that came in place of records. What kgo tries again
 // by itself does not get here. The fence is held.
@@ -45,14 +52,24 @@ func (c *Consumer) fetchFailed(topic string, partition int32, err error) {
 
 // fetchBroken counts how long a partition gives errors only.
 func (c *Consumer) fetchBroken(topic string, partition int32, err error) {
-	since, was := c.broken[partition]
-	switch {
-	case !was:
-		c.broken[partition] = time.Now()
-		c.log.Warn("a partition can't be read; trying on", "partition", partition, "for", fetchPatience, "error", err)
-	case time.Since(since) > fetchPatience:
-		c.fail(&FetchError{Topic: topic, Partition: partition, Err: err})
+	now := time.Now()
+	span, was := c.broken[partition]
+	if !was || now.Sub(span.last) > fetchCalm {
+		span.since = now
+		if !was {
+			c.log.Warn("a partition can't be read; trying on", "partition", partition, "for", fetchPatience, "error", err)
+		}
 	}
+	span.last = now
+	c.broken[partition] = span
+	if now.Sub(span.since) <= fetchPatience {
+		return
+	}
+	if errors.Is(err, kerr.UnknownTopicID) {
+		c.fail(&TopicError{Topic: topic, Reason: "it was deleted, or made anew", Err: ErrTopicMissing})
+		return
+	}
+	c.fail(&FetchError{Topic: topic, Partition: partition, Err: err})
 }
 
 // fetchWorks says that records came.

@@ -2,11 +2,18 @@ package consumer_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 )
+
+// isA reports whether err is, or wraps, an error of type T.
+func isA[T error](err error) bool {
+	var target T
+	return errors.As(err, &target)
+}
 
 // warnings is a slog.Handler that keeps what a person would have to act on.
 type warnings struct {

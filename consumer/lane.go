@@ -31,6 +31,11 @@ type lane struct {
 	dirty    int // how much of them may hold something
 }
 
+// minBatchMax is the most records of a batch where there are many lanes. The slices
+// of a lane are as large as its batches, and 50 partitions of 300 lanes with a
+// thousand records each would take gigabytes.
+const minBatchMax = 64
+
 func newLane(p *partition, index int) *lane {
 	return &lane{p: p, index: index, woken: make(chan struct{}, 1), at: -1}
 }
@@ -55,11 +60,7 @@ func (l *lane) run() {
 		}
 	}
 	for {
-		n := l.pace.Size()
-		if l.p.c.cfg.Observe != nil {
-			n = 1
-		}
-		recs := l.p.take(l, n)
+		recs := l.p.take(l, min(l.pace.Size(), l.p.c.batchMax))
 		if len(recs) == 0 {
 			return
 		}

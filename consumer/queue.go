@@ -13,7 +13,7 @@ type queue struct {
 	spare  []*kgo.Record // a chunk to use again
 }
 
-const queueChunk = 256
+const queueChunk = 64
 
 func (q *queue) len() int { return q.n }
 

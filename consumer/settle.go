@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -66,7 +67,7 @@ func (l *lane) settle(recs []*kgo.Record, batch []processor.Record, outcomes []p
 	p.counts.failed.Add(1)
 	l.observe(batch[done:done+1], []processor.Outcome{o}, each)
 	r := &batch[done]
-	failure := &RecordError{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: r.Key, Err: o.Err}
+	failure := &RecordError{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: bytes.Clone(r.Key), Err: o.Err}
 	switch c.cfg.OnFailure {
 	case Skip:
 		c.log.Error("a record failed and is skipped",

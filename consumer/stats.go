@@ -7,11 +7,11 @@ import (
 
 // Stats counts records.
 type Stats struct {
-	Processed int64 // settled as done
-	Failed    int64 // failed and skipped, or failed and stopped
-	Lag       int64 // records of our partitions between their watermark and the broker's end; -1 until known
-	Elapsed   time.Duration
-	Assigned  int // partitions that are ours now
+	Processed int64         // settled as done
+	Failed    int64         // failed and skipped, or failed and stopped
+	Lag       int64         // records of our partitions between their watermark and the broker's end; -1 until known
+	Elapsed   time.Duration // since Run began; it stands still when Run has returned
+	Assigned  int           // partitions that are ours now
 }
 
 // Stats returns counts since Run began. It is safe for concurrent use.
@@ -38,6 +38,9 @@ func (c *Consumer) Stats() Stats {
 	}
 	if began := c.began.Load(); began != nil {
 		s.Elapsed = time.Since(*began)
+		if ended := c.ended.Load(); ended != nil {
+			s.Elapsed = ended.Sub(*began)
+		}
 	}
 	return s
 }

@@ -1,0 +1,99 @@
+//go:build synctests
+
+package consumer_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/wasmton/wasmton/consumer"
+	"github.com/wasmton/wasmton/consumer/consumertest"
+	"github.com/wasmton/wasmton/processor"
+)
+
+// A member that is told to stop while the group waits for another one does not wait
+// with it, and leaves nothing behind that the group would wait for.
+func TestAStopDuringARebalance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := consumertest.NewCluster(t, 2)
+		eager := kgo.Balancers(kgo.RangeBalancer())
+		a := cluster.Start("a", consumer.Config{DrainTimeout: time.Minute, ClientOptions: []kgo.Opt{eager},
+			Factory: processor.Func(func(ctx context.Context, r *processor.Record) error {
+				return takes(50*time.Second)(ctx, r)
+			})})
+		time.Sleep(5 * time.Second)
+		cluster.ProduceRecords(&kgo.Record{Partition: 0})
+		time.Sleep(time.Second)
+		b := cluster.Start("b", consumer.Config{ClientOptions: []kgo.Opt{eager}})
+		time.Sleep(10 * time.Second) // a drains, b waits for it in its join
+		start := time.Now()
+		if err := b.Stop(); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(start); d > 10*time.Second {
+			t.Errorf("the stop took %v", d)
+		}
+		time.Sleep(45 * time.Second) // a is through, and joins
+		if n := a.Stats().Assigned; n != 2 {
+			t.Errorf("a has %d partitions: the group waits for the one that is gone", n)
+		}
+		if err := a.Stop(); err != nil {
+			t.Error(err)
+		}
+		cluster.Check(t, consumertest.All...)
+	})
+}
+
+// A stop with no broker in reach returns soon, and says what is not committed.
+func TestAStopWithoutABroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := consumertest.NewCluster(t, 1)
+		cluster.ProduceRecords(keyed(100, 5)...)
+		wire := new(wire)
+		a := cluster.Start("a", consumer.Config{CommitInterval: time.Hour, ClientOptions: []kgo.Opt{
+			kgo.Dialer(wire.through(cluster.Dial)),
+		}})
+		time.Sleep(5 * time.Second)
+		wire.cut()
+		start := time.Now()
+		err := a.Stop()
+		if err == nil || !isA[*consumer.CommitError](err) {
+			t.Errorf("Run returned %v", err)
+		}
+		if d := time.Since(start); d > 20*time.Second {
+			t.Errorf("the stop took %v", d)
+		}
+	})
+}
+
+// Failures while stopping are failures: the record would stop the next run, too.
+func TestAFailureWhileStopping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := consumertest.NewCluster(t, 1)
+		cluster.ProduceRecords(keyed(10, 5)...)
+		a := cluster.Start("a", consumer.Config{Factory: processor.Func(func(ctx context.Context, r *processor.Record) error {
+			_ = takes(time.Second)(ctx, r)
+			if r.Offset == 5 {
+				return errBad
+			}
+			return nil
+		})})
+		time.Sleep(5500 * time.Millisecond)
+		err := a.Stop()
+		if !isA[*consumer.RecordError](err) {
+			t.Errorf("Run returned %v", err)
+		}
+		if at := cluster.Committed()[0]; at != 5 {
+			t.Errorf("committed %d, want 5", at)
+		}
+		elapsed := a.Stats().Elapsed
+		time.Sleep(time.Minute)
+		if d := a.Stats().Elapsed; d != elapsed || d < 5*time.Second || d > 10*time.Second {
+			t.Errorf("%v elapsed, and then %v", elapsed, d)
+		}
+	})
+}
