@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -36,6 +37,10 @@ type Config struct {
 	// DefaultMemoryLimit; at least 64 KiB, at most 4 GiB. A refused growth is told to the guest
 	// as -1 from memory.grow.
 	MemoryLimit int64
+	// MemoryMark is the number of bytes of linear memory above which Drive stops
+	// after the task that runs, with ErrOutgrown. 0 means none. A guest's memory never
+	// shrinks: whoever minds that makes another instance.
+	MemoryMark int64
 	// TaskTimeout bounds the run of one task, and _initialize. 0 means
 	// DefaultTaskTimeout; at most 24 h. It is enforced in steps of 10 ms, up to two
 	// steps late and never early.
@@ -102,12 +107,23 @@ func (c *Config) withDefaults() Config {
 	return d
 }
 
+// markPages is the mark in whole pages of memory, in the form that the shim takes.
+func (c *Config) markPages() uint32 {
+	if pages := c.MemoryMark / shim.PageSize; c.MemoryMark > 0 && pages < math.MaxUint32 {
+		return uint32(pages)
+	}
+	return math.MaxUint32
+}
+
 // checkValues checks what can be checked without looking at files.
 func (c *Config) checkValues() error {
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if m := c.MemoryLimit; m != 0 && (m < minMemory || m > maxMemory) {
 		add("memory limit of %d bytes: it must be between 64 KiB and 4 GiB", m)
+	}
+	if c.MemoryMark < 0 {
+		add("memory mark of %d bytes: it must be 0 or more", c.MemoryMark)
 	}
 	if t := c.TaskTimeout; t < 0 || t > maxTaskTimeout {
 		add("task timeout of %v: it must be more than 0 and at most 24h", t)

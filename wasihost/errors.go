@@ -15,6 +15,10 @@ var ErrInterrupted = errors.New("interrupted")
 // trapped, exited or was stopped before.
 var ErrDead = errors.New("the instance is dead: close it and make another")
 
+// ErrOutgrown is what Drive returns where tasks are left and the guest's memory has
+// grown past Config.MemoryMark. The instance lives; each further Drive runs one task.
+var ErrOutgrown = errors.New("the guest's memory has grown past its mark")
+
 // FormatError says that code is not a core WebAssembly module.
 type FormatError struct {
 	Name   string

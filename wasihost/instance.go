@@ -27,7 +27,9 @@ type Instance struct {
 	drive   handle
 	output  output
 	dead    bool
-	used    int // bytes of the mailbox that tasks have touched since it was trimmed
+	// outgrown is set for good when the guest's memory is past Config.MemoryMark.
+	outgrown bool
+	used     int // bytes of the mailbox that tasks have touched since it was trimmed
 
 	// running is what the clock sees. The rest belongs to the goroutine that drives
 	// the instance; epochEnded and host functions run on it too.
@@ -44,9 +46,9 @@ type Instance struct {
 // the error is nil. Otherwise task n is the one that the error is about, those
 // after it have not run, and the error is one of *TrapError, *ExitError,
 // *ResultError, *TimeoutError (that task failed), or ErrInterrupted (ctx ended or
-// Engine.Interrupt was called: it was cut short or not begun). On an instance that
-// is not alive the error is ErrDead, and it is another where the system has no memory
-// for a large task.
+// Engine.Interrupt was called: it was cut short or not begun), ErrOutgrown (it was
+// not begun; see there). On an instance that is not alive the error is ErrDead, and
+// it is another where the system has no memory for a large task.
 //
 // When ctx ends, a task that runs has 50 ms to finish, after which the instance is
 // no longer alive; a guest that waits is woken at once.
@@ -69,6 +71,9 @@ func (in *Instance) Drive(ctx context.Context, tasks [][]byte) (n int, err error
 				return n + done, ErrInterrupted
 			}
 			done, err = in.cross(ctx)
+			if err == nil && in.outgrown && n+done < len(tasks) {
+				err = ErrOutgrown
+			}
 			if err != nil {
 				return n + done, err
 			}
@@ -89,8 +94,13 @@ func (in *Instance) cross(ctx context.Context) (done int, err error) {
 	if !o.ok() {
 		err = in.failure(o)
 		o.free()
-	} else if in.box.word(shim.Status) == shim.StatusResult {
-		err = &ResultError{Code: int32(in.box.word(shim.Value))}
+	} else {
+		switch in.box.word(shim.Status) {
+		case shim.StatusResult:
+			err = &ResultError{Code: int32(in.box.word(shim.Value))}
+		case shim.StatusGrown:
+			in.outgrown = true
+		}
 	}
 	if task, flushErr := in.flush(); flushErr != nil && task < done {
 		// A task whose output could not be handed over counts as failed.
@@ -115,6 +125,10 @@ func (in *Instance) flush() (task int, err error) {
 // Alive reports whether Drive may be called again: no trap, exit or time-out yet,
 // and not closed.
 func (in *Instance) Alive() bool { return !in.dead && in.store != nil }
+
+// Outgrown reports whether a Drive has seen the guest's memory past
+// Config.MemoryMark. It costs nothing.
+func (in *Instance) Outgrown() bool { return in.outgrown }
 
 // MemoryUse returns the bytes of the guest's linear memory, 0 after Close.
 func (in *Instance) MemoryUse() int64 {

@@ -44,6 +44,14 @@ const (
 // instantiate returns an instance that the caller closes, with an error too.
 func (m *Module) instantiate(ctx context.Context, cfg *Config, e extent) (*Instance, error) {
 	in := &Instance{module: m, engine: m.engine, cfg: cfg.withDefaults()}
+	if !m.uses.begin() {
+		return in, fmt.Errorf("%s: %w", m.name, ErrClosed)
+	}
+	defer func() {
+		if m.uses.done() {
+			m.free()
+		}
+	}()
 	in.limit = limitTicks(in.cfg.TaskTimeout)
 	in.output.to = cfg.Output
 	if ctx.Err() != nil || m.engine.interrupted.Load() {
@@ -133,6 +141,7 @@ func (in *Instance) linkBack(v *variant, front, guest handle) error {
 	if in.output.to == nil {
 		in.box.setWord(shim.Mute, 1)
 	}
+	in.box.setWord(shim.Mark, in.cfg.markPages())
 	in.box.addDescriptor(1, shim.FDStdout)
 	in.box.addDescriptor(2, shim.FDStderr)
 	in.box.addDescriptor(0, 0)

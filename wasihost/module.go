@@ -32,6 +32,7 @@ type Module struct {
 	init             bool  // exports _initialize
 	minMemory        int64 // bytes
 
+	uses     uses // of the compiled code
 	shim     func() (*variant, error)
 	tryStart func() error
 }

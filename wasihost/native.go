@@ -98,6 +98,8 @@ func advanceEpoch(engine unsafe.Pointer) { C.wasmtime_engine_increment_epoch(eng
 
 func deleteStore(store unsafe.Pointer) { C.wasmtime_store_delete(store) }
 
+func deleteModule(module unsafe.Pointer) { C.wasmtime_module_delete(module) }
+
 // code is the trap's code, -1 where it has none.
 func (o outcome) code() int {
 	if o.trap == nil {

@@ -1,6 +1,6 @@
 // What the Go binding of wasmtime lacks or makes dear, by way of the C interface of
-// the library that the binding links: deleting a store now rather than when the
-// collector finds it, a callback at an epoch's end, a call without boxed arguments,
+// the library that the binding links: deleting a store or a module now rather
+// than when the collector finds it, a callback at an epoch's end, a call without boxed arguments,
 // linking without an object with a finalizer for each import, and a trap's frames
 // without its text. Everything else goes through the binding.
 //
@@ -26,6 +26,7 @@ typedef struct { uint64_t store; size_t index; } wh_handle;
 typedef struct { uint8_t kind; wh_handle of; } wh_extern;
 
 extern void wasmtime_store_delete(void *store);
+extern void wasmtime_module_delete(void *module);
 extern void wasmtime_context_set_epoch_deadline(void *context, uint64_t ticks);
 extern void wasmtime_store_epoch_deadline_callback(void *store, void *(*f)(void *, void *, uint64_t *), void *data);
 extern void wasmtime_engine_increment_epoch(void *engine);

@@ -25,7 +25,9 @@
   (block $out
     (loop $again
       (br_if $out (i32.ge_u (local.get $i) (local.get $n)))
-      (br_if $out (i32.and (local.get $ran) (i32.load $box (i32.const %Yield%))))
+      (br_if $out (i32.and (local.get $ran)
+        (i32.or (i32.load $box (i32.const %Yield%))
+          (i32.gt_u (memory.size $guest) (i32.load $box (i32.const %Mark%))))))
       (local.set $len (i32.load $box (local.get $at)))
       (global.set $task (i32.add (local.get $at) (i32.const %TaskHead%)))
       (global.set $left (local.get $len))
@@ -38,7 +40,10 @@
       (i32.store $box (i32.const %Next%) (local.get $at))
       (i32.store $box (i32.const %Cursor%) (local.get $i))
       (local.set $ran (i32.const 1))
-      (br $again))))
+      (br $again)))
+  (if (i32.and (i32.eqz (i32.load $box (i32.const %Status%)))
+        (i32.gt_u (memory.size $guest) (i32.load $box (i32.const %Mark%)))) (then
+    (i32.store $box (i32.const %Status%) (i32.const %StatusGrown%)))))
 
 ;; memory_bytes is the size of the guest's memory.
 (func $memory_bytes (result i64)

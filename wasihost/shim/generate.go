@@ -232,6 +232,7 @@ var numbers = map[string]int{
 	"Cursor": Cursor, "Count": Count, "Next": Next, "Yield": Yield,
 	"Status": Status, "StatusResult": StatusResult, "Value": Value,
 	"OutputLen": OutputLen, "Mute": Mute, "Instance": Instance, "Scratch": Scratch, "TaskHead": TaskHead,
+	"Mark": Mark, "StatusGrown": StatusGrown,
 
 	"Fault": Fault, "FaultCall": FaultCall, "FaultAddr": FaultAddr,
 	"FaultLen": FaultLen, "FaultMemory": FaultMemory,

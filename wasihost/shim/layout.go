@@ -22,7 +22,8 @@ const (
 	// Yield makes drive return after the task that runs. It is 0 or 1.
 	Yield = 12
 	// Status says why drive returned: 0 for the end of the batch or a yield,
-	// StatusResult where run returned another value than 0.
+	// StatusResult where run returned another value than 0, StatusGrown where the
+	// guest's memory is past the mark.
 	Status = 16
 	// Value is what run returned, or the status of proc_exit.
 	Value = 20
@@ -42,6 +43,9 @@ const (
 	FaultAddr   = 48
 	FaultLen    = 56
 	FaultMemory = 64
+	// Mark is the number of pages of guest memory above which drive returns after
+	// the task that runs.
+	Mark = 120
 	// Scratch is room for the 64 bytes of guest memory that a native call
 	// overwrites.
 	Scratch = 4032
@@ -64,6 +68,10 @@ const NoTask = 0xffffffff
 
 // StatusResult is the Status after a run that returned another value than 0.
 const StatusResult = 1
+
+// StatusGrown is the Status after a task that left the guest's memory past the
+// mark.
+const StatusGrown = 2
 
 // An entry of the descriptor table is the descriptor and its flags, 4 bytes each.
 const (
