@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -38,8 +37,9 @@ type Config struct {
 	// as -1 from memory.grow.
 	MemoryLimit int64
 	// MemoryMark is the number of bytes of linear memory above which Drive stops
-	// after the task that runs, with ErrOutgrown. 0 means none. A guest's memory never
-	// shrinks: whoever minds that makes another instance.
+	// after the task that runs, with ErrOutgrown: a guest's memory never shrinks, and
+	// whoever minds that makes another instance. 0 means none, and so does a mark that
+	// the guest is past as soon as it is initialised.
 	MemoryMark int64
 	// TaskTimeout bounds the run of one task, and _initialize. 0 means
 	// DefaultTaskTimeout; at most 24 h. It is enforced in steps of 10 ms, up to two
@@ -105,14 +105,6 @@ func (c *Config) withDefaults() Config {
 		d.TaskTimeout = DefaultTaskTimeout
 	}
 	return d
-}
-
-// markPages is the mark in whole pages of memory, in the form that the shim takes.
-func (c *Config) markPages() uint32 {
-	if pages := c.MemoryMark / shim.PageSize; c.MemoryMark > 0 && pages < math.MaxUint32 {
-		return uint32(pages)
-	}
-	return math.MaxUint32
 }
 
 // checkValues checks what can be checked without looking at files.

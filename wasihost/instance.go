@@ -126,6 +126,14 @@ func (in *Instance) flush() (task int, err error) {
 // and not closed.
 func (in *Instance) Alive() bool { return !in.dead && in.store != nil }
 
+// setMark tells the shim of the mark, once the guest is as large as it starts.
+func (in *Instance) setMark() {
+	mark := in.cfg.MemoryMark
+	if mark > 0 && mark < maxMemory && in.MemoryUse() <= mark {
+		in.box.setWord(shim.Mark, uint32(mark/shim.PageSize))
+	}
+}
+
 // Outgrown reports whether a Drive has seen the guest's memory past
 // Config.MemoryMark. It costs nothing.
 func (in *Instance) Outgrown() bool { return in.outgrown }

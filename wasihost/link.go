@@ -89,6 +89,7 @@ func (m *Module) instantiate(ctx context.Context, cfg *Config, e extent) (*Insta
 			return in, err
 		}
 	}
+	in.setMark()
 	return in, nil
 }
 
@@ -141,7 +142,7 @@ func (in *Instance) linkBack(v *variant, front, guest handle) error {
 	if in.output.to == nil {
 		in.box.setWord(shim.Mute, 1)
 	}
-	in.box.setWord(shim.Mark, in.cfg.markPages())
+	in.box.setWord(shim.Mark, shim.NoMark)
 	in.box.addDescriptor(1, shim.FDStdout)
 	in.box.addDescriptor(2, shim.FDStderr)
 	in.box.addDescriptor(0, 0)

@@ -32,9 +32,9 @@ func TestDriveStopsPastTheMark(t *testing.T) {
 		{4*page + 1, []string{"10", "20", "00", "00"}, 2, true},
 		{5*page - 1, []string{"10", "20", "00", "00"}, 2, true},
 		{4 * page, []string{"10", "20"}, 2, true}, // nothing is left to say it about
-		{page, []string{"00", "00"}, 1, true},     // past it before the first task
-		{1, []string{"00", "00"}, 1, true},
-		{1 << 62, []string{"00", "00"}, 2, false},
+		{2 * page, []string{"00", "10", "00"}, 2, true},
+		{2*page - 1, []string{"00", "10", "00"}, 3, false}, // past it from the start
+		{1 << 62, []string{"90", "90"}, 2, false},
 	} {
 		t.Run(fmt.Sprint(test.mark, test.tasks), func(t *testing.T) {
 			in := guest(t, growing, &Config{MemoryMark: test.mark})

@@ -18,18 +18,11 @@ type metrics struct {
 
 	started        prometheus.Counter
 	failures       *prometheus.CounterVec
+	recycles       *prometheus.CounterVec
 	stdout, stderr prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer, m *Module) (*metrics, error) {
-	digest := m.guest.Digest()
-	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "wasmton_module_info", Help: "The module at work, in its labels; always 1.",
-		ConstLabels: prometheus.Labels{
-			"module": m.guest.Name(), "digest": "sha256:" + hex.EncodeToString(digest[:]), "contract": Contract(m.guest),
-		},
-	})
-	info.Set(1)
 	lines := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "wasmton_guest_lines_total", Help: "Lines that guests wrote, by stream.",
 	}, []string{"stream"})
@@ -41,6 +34,9 @@ func newMetrics(registry prometheus.Registerer, m *Module) (*metrics, error) {
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wasmton_guest_failures_total", Help: "Tasks that failed in the guest, by kind: trap, timeout, exit, result.",
 		}, []string{"kind"}),
+		recycles: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wasmton_guest_recycled_total", Help: "Instances replaced though nothing was wrong with them, by reason: memory, tasks, age, reload.",
+		}, []string{"reason"}),
 		stdout: lines.WithLabelValues(wasihost.Stdout.String()),
 		stderr: lines.WithLabelValues(wasihost.Stderr.String()),
 	}
@@ -55,14 +51,32 @@ func newMetrics(registry prometheus.Registerer, m *Module) (*metrics, error) {
 	if registry == nil {
 		return t, nil
 	}
-	for _, c := range []prometheus.Collector{info, t.started, live, limit, t.failures, lines} {
+	for _, c := range []prometheus.Collector{info{m}, t.started, live, limit, t.failures, t.recycles, lines} {
 		if err := registry.Register(c); err != nil {
 			t.unregister()
-			return nil, fmt.Errorf("metrics of module %s: %w", m.guest.Name(), err)
+			return nil, fmt.Errorf("metrics of module %s: %w", m.Guest().Name(), err)
 		}
 		t.collectors = append(t.collectors, c)
 	}
 	return t, nil
+}
+
+// info says which module is at work. It is asked at each scrape, since Swap changes
+// it.
+type info struct{ m *Module }
+
+var infoDesc = prometheus.NewDesc("wasmton_module_info", "The module at work, in its labels; always 1.",
+	[]string{"module", "digest", "contract"}, nil)
+
+// Describe implements prometheus.Collector.
+func (info) Describe(to chan<- *prometheus.Desc) { to <- infoDesc }
+
+// Collect implements prometheus.Collector.
+func (i info) Collect(to chan<- prometheus.Metric) {
+	guest := i.m.Guest()
+	digest := guest.Digest()
+	to <- prometheus.MustNewConstMetric(infoDesc, prometheus.GaugeValue, 1,
+		guest.Name(), "sha256:"+hex.EncodeToString(digest[:]), Contract(guest))
 }
 
 func (t *metrics) unregister() {
@@ -74,6 +88,9 @@ func (t *metrics) unregister() {
 
 // failed counts a task that failed with err.
 func (t *metrics) failed(err error) { t.failures.WithLabelValues(failureKind(err)).Inc() }
+
+// recycled counts an instance that was replaced.
+func (t *metrics) recycled(why reason) { t.recycles.WithLabelValues(string(why)).Inc() }
 
 func (t *metrics) line(s wasihost.Stream) {
 	if s == wasihost.Stderr {

@@ -24,8 +24,8 @@ type pool struct {
 	waiting atomic.Int32
 
 	mu    sync.Mutex
-	live  int         // instances that exist or are being made; at most max
-	spare *instance   // the first one, until a lane takes it
+	live  int         // instances that exist or are being made; at most max, and one more during a change
+	spare *instance   // the first one of a guest, until a lane takes it
 	queue []chan gift // lanes that wait, the longest first; each channel has room for 1
 	lanes []*lane     // all lanes, in no order
 	next  int         // where the next look for an idle lane begins
@@ -39,16 +39,57 @@ func newPool(max int, create func(context.Context) (*instance, error)) *pool {
 	return &pool{max: max, create: create}
 }
 
-// prime makes the first instance.
-func (p *pool) prime(ctx context.Context) error {
+// change takes the first instance of the guest that the module uses from now on, and
+// closes those of other guests that no busy lane has. in may be one above the bound,
+// until such a lane ends its batch.
+func (p *pool) change(in *instance) {
+	p.mu.Lock()
+	var old []*instance
+	if p.spare != nil {
+		old = append(old, p.spare)
+		p.spare = nil
+	}
+	for _, l := range p.lanes {
+		if in := l.stealIf((*instance).stale); in != nil {
+			old = append(old, in)
+		}
+	}
+	p.live++
+	if !p.give(gift{in}) {
+		p.spare = in
+	}
+	p.mu.Unlock()
+	for _, in := range old {
+		in.recycled(forReload)
+		p.discard(in)
+	}
+}
+
+// renew closes an instance and makes another in its place.
+func (p *pool) renew(ctx context.Context, in *instance) (*instance, error) {
+	in.Close()
+	p.mu.Lock()
+	spare := p.spare
+	if spare != nil {
+		p.spare = nil
+		p.vacate()
+	}
+	p.mu.Unlock()
+	if spare != nil {
+		return spare, nil
+	}
+	return p.make(ctx)
+}
+
+// make makes an instance in a place that the caller has.
+func (p *pool) make(ctx context.Context) (*instance, error) {
 	in, err := p.create(ctx)
 	if err != nil {
-		return err
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.vacate()
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.spare, p.live = in, p.live+1
-	return nil
+	return in, err
 }
 
 // close frees the first instance if no lane ever came.
@@ -96,13 +137,7 @@ func (p *pool) get(ctx context.Context) (*instance, error) {
 	if g.instance != nil {
 		return g.instance, nil
 	}
-	in, err := p.create(ctx)
-	if err != nil {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.vacate()
-	}
-	return in, err
+	return p.make(ctx)
 }
 
 // take returns what can be had at once, or the channel on which it will come.
@@ -139,8 +174,12 @@ func (p *pool) giveUp(wait chan gift) {
 	switch g := <-wait; {
 	case g.instance == nil:
 		p.vacate()
-	case !p.give(g):
+	case p.give(g):
+	case p.spare == nil:
 		p.spare = g.instance
+	default: // a change came between, whose first instance is there
+		g.instance.Close()
+		p.vacate()
 	}
 }
 
@@ -154,9 +193,10 @@ func (p *pool) give(g gift) bool {
 	return true
 }
 
-// vacate gives up a place below the bound. p.mu is held.
+// vacate gives up a place: the longest waiting lane gets it, if it is one below the
+// bound. p.mu is held.
 func (p *pool) vacate() {
-	if !p.give(gift{}) {
+	if p.live > p.max || !p.give(gift{}) {
 		p.live--
 	}
 }

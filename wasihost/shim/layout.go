@@ -63,6 +63,9 @@ const (
 	PageSize = 65536
 )
 
+// NoMark is a Mark that no memory gets past.
+const NoMark = 0xffffffff
+
 // NoTask is the cursor's value while no batch runs.
 const NoTask = 0xffffffff
 
