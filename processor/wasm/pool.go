@@ -65,18 +65,18 @@ func (p *pool) change(in *instance) {
 	}
 }
 
-// renew closes an instance and makes another in its place.
+// renew closes an instance of a lane's and finds another: in its place, unless one
+// is there already or the place is above the bound.
 func (p *pool) renew(ctx context.Context, in *instance) (*instance, error) {
 	in.Close()
 	p.mu.Lock()
-	spare := p.spare
-	if spare != nil {
-		p.spare = nil
+	above := p.spare != nil || p.live > p.max
+	if above {
 		p.vacate()
 	}
 	p.mu.Unlock()
-	if spare != nil {
-		return spare, nil
+	if above {
+		return p.get(ctx)
 	}
 	return p.make(ctx)
 }
