@@ -97,6 +97,27 @@ func TestTheBoundHoldsAgainAfterAChange(t *testing.T) {
 	}
 }
 
+// The same where the lane's old instance died on its last task.
+func TestTheBoundHoldsAgainAfterATrapInAChange(t *testing.T) {
+	m, _ := poolModule(t, 1)
+	old, err := m.pool.get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := queue(t, m.pool), queue(t, m.pool)
+	change(m)
+	<-first
+	m.pool.discard(old)
+	if m.pool.count() != 1 {
+		t.Errorf("%d live, want 1", m.pool.count())
+	}
+	select {
+	case <-second:
+		t.Error("the place above the bound went to the next lane")
+	default:
+	}
+}
+
 // What a lane gets that has given up meanwhile is not lost, and takes nobody's place.
 func TestAGiftThatComesTooLate(t *testing.T) {
 	for name, test := range map[string]struct {
