@@ -39,6 +39,7 @@ type options struct {
 	maxPendingRecords positiveInt
 	maxPendingBytes   byteSize
 	metricsAddr       string
+	lifeOptions
 
 	// the main form alone
 	from           fromValue
@@ -84,6 +85,8 @@ func (o *options) addProcessingFlags(fs *pflag.FlagSet) {
 	fs.Var(&o.drainTimeout, "drain-timeout", "time that running tasks get to finish when we stop or lose a partition")
 	fs.Var(&o.commitInterval, "commit-interval", "time between commits")
 	fs.Var(&o.onFailure, "on-failure", "what follows a failed task: stop ends the process and the task is run again at the next start; skip logs, counts and goes on")
+	o.addRecycleFlags(fs)
+	o.addReloadFlags(fs)
 	fs.Var(&o.maxInstances, "max-instances", "instances of the module that may live at the same time")
 	fs.Var(&o.maxPendingRecords, "max-pending-records", "unfinished records a partition, before fetching pauses")
 	fs.Var(&o.maxPendingBytes, "max-pending-bytes", "bytes of unfinished records a partition, before fetching pauses")
@@ -244,6 +247,7 @@ func (s *settings) fill(lookup func(string) (string, bool)) []error {
 	if s.maxPendingBytes < 1 {
 		problems = append(problems, errors.New("--max-pending-bytes: must be more than 0"))
 	}
+	problems = append(problems, s.checkLife()...)
 	for _, text := range s.dirs {
 		dir, err := parseDir(text)
 		note(fmt.Sprintf("--dir %q", text), err)

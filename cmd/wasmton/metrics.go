@@ -29,6 +29,7 @@ type status struct {
 	registry *prometheus.Registry
 	joined   atomic.Bool // once; a member that the group loses joins again by itself
 	stopping atomic.Bool
+	reload   http.Handler // of POST /reload
 	server   *http.Server
 	served   sync.WaitGroup
 }
@@ -79,6 +80,9 @@ func (s *status) handler() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /livez", answerOK)
 	mux.HandleFunc("GET /healthz", answerOK)
+	if s.reload != nil {
+		mux.Handle("POST /reload", s.reload)
+	}
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case s.stopping.Load():

@@ -80,6 +80,7 @@ type runner struct {
 	engine *wasihost.Engine
 	module *wasm.Module
 	status *status
+	reload *reloader
 	// started is closed when the broker was reached and the group is about to be
 	// joined: a run that gets there ends with a summary.
 	started chan struct{}
@@ -99,9 +100,11 @@ func (a *app) openRunner(ctx context.Context, s *settings, output func(*processo
 			r.close()
 		}
 	}()
+	r.reload = newReloader(a, s.processor, r.status.registry)
 	if r.engine, err = wasihost.NewEngine(); err != nil {
 		return nil, err
 	}
+	file := fileDigest(s.processor) // before it is compiled: later, it may be another one
 	guest, err := compileModule(r.engine, s.processor, a.console)
 	if err != nil {
 		return nil, err
@@ -113,6 +116,7 @@ func (a *app) openRunner(ctx context.Context, s *settings, output func(*processo
 	if r.module, err = wasm.New(ctx, guest, wasm.Config{
 		Guest:        s.guest,
 		MaxInstances: s.maxInstances.n,
+		Recycle:      s.recycle(),
 		Output:       output,
 		Logger:       a.log,
 		Metrics:      r.status.registry,
@@ -122,10 +126,15 @@ func (a *app) openRunner(ctx context.Context, s *settings, output func(*processo
 		}
 		return nil, refused(fmt.Errorf("%s: %w", s.processor, err))
 	}
+	if err := r.reload.start(r.engine, r.module, file, s.watch); err != nil {
+		return nil, err
+	}
+	r.status.reload = r.reload.handler(s.allowReload)
 	return r, r.status.listen(s.metricsAddr, a.log)
 }
 
 func (r *runner) close() {
+	r.reload.stop()
 	r.status.close()
 	if r.abandoned {
 		return

@@ -49,9 +49,11 @@ func (m leakChecked) Run() int {
 //	                             wait until its output matches; VAR gets the first group
 //	send NAME text               write a line to its standard input
 //	eof NAME                     end its standard input
-//	signal NAME INT|TERM|KILL    send it a signal
+//	signal NAME INT|TERM|KILL|HUP
+//	                             send it a signal
 //	ends NAME CODE               wait for its end; stdout and stderr then are its
 //	get URL CODE [RE]            ask for a page
+//	post [-origin URL] URL CODE [RE]
 //
 // and those of kafka_test.go for brokers. The guests of testdata/guest lie in the
 // script's directory.
@@ -62,7 +64,7 @@ func TestScripts(t *testing.T) {
 	}
 	commands := map[string]func(*testscript.TestScript, bool, []string){
 		"exits": cmdExits, "start": cmdStart, "until": cmdUntil, "send": cmdSend, "eof": cmdEOF,
-		"signal": cmdSignal, "ends": cmdEnds, "get": cmdGet,
+		"signal": cmdSignal, "ends": cmdEnds, "get": cmdGet, "post": cmdPost,
 	}
 	maps.Copy(commands, kafkaCommands)
 	testscript.Run(t, testscript.Params{
@@ -237,9 +239,9 @@ func cmdEOF(ts *testscript.TestScript, neg bool, args []string) {
 
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	noNeg(ts, neg)
-	signals := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL}
+	signals := map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "HUP": syscall.SIGHUP}
 	if len(args) != 2 || signals[args[1]] == nil {
-		ts.Fatalf("usage: signal NAME INT|TERM|KILL")
+		ts.Fatalf("usage: signal NAME INT|TERM|KILL|HUP")
 	}
 	ts.Check(find(ts, args[0]).cmd.Process.Signal(signals[args[1]]))
 }
@@ -267,7 +269,29 @@ func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: get URL CODE [RE]")
 	}
-	resp, err := http.Get(args[0])
+	ask(ts, http.MethodGet, "", args)
+}
+
+func cmdPost(ts *testscript.TestScript, neg bool, args []string) {
+	noNeg(ts, neg)
+	origin := ""
+	if len(args) > 1 && args[0] == "-origin" {
+		origin, args = args[1], args[2:]
+	}
+	if len(args) < 2 {
+		ts.Fatalf("usage: post [-origin URL] URL CODE [RE]")
+	}
+	ask(ts, http.MethodPost, origin, args)
+}
+
+// ask asks for a page, as a page of another origin would if that is not "".
+func ask(ts *testscript.TestScript, method, origin string, args []string) {
+	req, err := http.NewRequest(method, args[0], nil)
+	ts.Check(err)
+	if origin != "" {
+		req.Header.Set("Origin", origin)
+	}
+	resp, err := http.DefaultClient.Do(req)
 	ts.Check(err)
 	body, err := io.ReadAll(resp.Body)
 	ts.Check(err)

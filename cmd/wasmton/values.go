@@ -186,8 +186,14 @@ func (d *positiveDuration) Set(s string) error {
 	return nil
 }
 
-func (d *positiveDuration) String() string { return shortDuration(time.Duration(*d)) }
-func (*positiveDuration) Type() string     { return "duration" }
+// String is "" for 0, which stands for a flag that was not given.
+func (d *positiveDuration) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return shortDuration(time.Duration(*d))
+}
+func (*positiveDuration) Type() string { return "duration" }
 
 // shortDuration is Duration.String without its trailing zero units: 5m, not 5m0s.
 func shortDuration(d time.Duration) string {
