@@ -59,6 +59,7 @@ func newRootCommand(a *app) *cobra.Command {
 	run := newRunCommand(a, "run [flags] BOOTSTRAP TOPIC PROCESSOR.wasm")
 	run.Short = "Process a topic; the same as wasmton without a command"
 	root.AddCommand(run, newDevCommand(a), newInspectCommand(a), newVersionCommand(a), newPropertiesTopic())
+	root.AddCommand(newBenchCommand(a))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	return root
