@@ -102,6 +102,10 @@ deploy-test: build ## compose file, manifests and Dockerfile against the types t
 e2e: build guests ## bin/wasmton with all guests on a real Kafka
 	go test -tags e2e -count=1 -timeout 20m ./e2e/...
 
+.PHONY: endurance
+endurance: ## what takes minutes: a leak of 10 GB
+	go test -count=1 -timeout 30m -v -run Endurance ./processor/wasm -args -endurance
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	scripts/fuzz.sh $(FUZZTIME)
@@ -117,11 +121,19 @@ kafka-down: ## stop it
 	scripts/kafka down
 
 .PHONY: bench
-bench: build ## engine and consumer beside their rivals; takes some minutes
-	go test -run '^$$' -bench . -benchmem ./wasihost/... ./consumer/... ./processor/...
+bench: build bench-engine ## engine and consumer beside their rivals; takes some minutes
 	go build -o bin/bench ./bench
 	go build -o bin/bare ./bench/bare
 	scripts/kafka with bin/bench -wasmton bin/wasmton -bare bin/bare -bootstrap BOOTSTRAP
+
+# Test binaries, and not go test, so that the benchmarks can take turns.
+.PHONY: bench-engine
+bench-engine: ## the engine alone, a minute or two; bench/README.md says what the figures mean
+	@mkdir -p bin
+	go test -c -o bin/wasihost.test ./wasihost
+	go test -c -o bin/wasm.test ./processor/wasm
+	go build -o bin/bench-engine ./bench/engine
+	bin/bench-engine bin/wasihost.test bin/wasm.test
 
 .PHONY: clean
 clean: ## remove what was built

@@ -181,9 +181,13 @@ func benchModule(b *testing.B, guest string) *Module {
 	}
 	b.Cleanup(e.Close)
 	m, err := e.Compile("guest.wat", []byte(guest))
+	if err == nil {
+		err = m.Check() // compiles the shim
+	}
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.ResetTimer()
 	return m
 }
 

@@ -208,7 +208,7 @@ var endurance = flag.Bool("endurance", false, "run what takes minutes (make endu
 
 // A guest that leaks 1 KiB a task runs on, and the process stays as large as it is.
 // Without -endurance it is 100,000 tasks instead of 10 million.
-func TestALeakForMillionsOfTasks(t *testing.T) {
+func TestEnduranceOfALeak(t *testing.T) {
 	tasks := 100_000
 	if *endurance {
 		tasks = 10_000_000
