@@ -72,6 +72,7 @@ func (c *Consumer) onOffsets(ctx context.Context, offsets map[string]map[int32]k
 		}
 		if at := o.EpochOffset(); at.Offset >= 0 {
 			p.begin(at.Offset, at.Epoch, at.Offset)
+			c.end.committed(id, at.Offset) // who had it before may have been through
 		} else if start, ok := starts.Lookup(c.cfg.Topic, id); ok && start.Err == nil {
 			p.begin(start.Offset, start.LeaderEpoch, -1)
 			ours[id] = kgo.NewOffset().At(start.Offset)

@@ -72,8 +72,8 @@ func (e *ending) left() int {
 	return len(e.open)
 }
 
-// watchOthers looks at what the whole group committed, for as long as goals are
-// open: partitions that are not ours reach their ends by other members.
+// watchOthers looks at what the whole group committed, until ctx ends: partitions
+// that are not ours reach their ends by other members.
 func (c *Consumer) watchOthers(ctx context.Context) {
 	tick := time.NewTicker(othersTick)
 	defer tick.Stop()
@@ -82,9 +82,6 @@ func (c *Consumer) watchOthers(ctx context.Context) {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
-		}
-		if len(c.end.elsewhere(c.owned())) == 0 {
-			continue
 		}
 		offsets, err := c.committedOffsets(ctx)
 		if err != nil {
@@ -95,21 +92,4 @@ func (c *Consumer) watchOthers(ctx context.Context) {
 			c.end.committed(id, at)
 		}
 	}
-}
-
-// elsewhere returns the partitions with open goals that are not among ours.
-func (e *ending) elsewhere(ours []*partition) []int32 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var ids []int32
-next:
-	for id := range e.open {
-		for _, p := range ours {
-			if p.id == id {
-				continue next
-			}
-		}
-		ids = append(ids, id)
-	}
-	return ids
 }

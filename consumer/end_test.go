@@ -360,3 +360,40 @@ func TestUntilEndCutShortReturnsNil(t *testing.T) {
 		cluster.Check(t, consumertest.KeyOrder, consumertest.OneAtATime, consumertest.CommitsBehind)
 	})
 }
+
+// A partition goes to another member, which does all of it and leaves. It comes back
+// with nothing left to do: no commit will tell that it is done.
+func TestUntilEndWithAPartitionThatComesBackDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := consumertest.NewCluster(t, 2)
+		cluster.ProduceRecords(perPartition(1, 0, 1)...)
+		release := make(chan struct{})
+		a := cluster.Start("a", consumer.Config{UntilEnd: true, DrainTimeout: time.Second,
+			Factory: processor.Func(func(ctx context.Context, _ *processor.Record) error {
+				select {
+				case <-release:
+					return nil
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			})})
+		time.Sleep(5 * time.Second)
+		b := cluster.Start("b", consumer.Config{})
+		time.Sleep(10 * time.Second)
+		if n := b.Stats().Processed; n != 1 {
+			t.Fatalf("b processed %d records, want that of one partition", n)
+		}
+		if err := b.Stop(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(10 * time.Second)
+		if n := a.Stats().Assigned; n != 2 {
+			t.Fatalf("a has %d partitions, want both again", n)
+		}
+		close(release)
+		if err := a.Wait(); err != nil {
+			t.Error(err)
+		}
+		cluster.Check(t, consumertest.All...)
+	})
+}

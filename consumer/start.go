@@ -31,7 +31,7 @@ func (c *Consumer) start(ctx context.Context, topic topicInfo) error {
 		From:       c.cfg.From,
 	}
 	var err error
-	if info.Committed, err = c.committedOffsets(ctx); err != nil {
+	if info.Committed, err = patiently(ctx, c.committedOffsets); err != nil {
 		return c.groupError("its offsets can't be read", err)
 	}
 	info.Members = c.otherMembers(ctx)
@@ -44,7 +44,7 @@ func (c *Consumer) start(ctx context.Context, topic topicInfo) error {
 		case len(info.Members) > 0:
 			info.FromIgnored = "the group has members that began already"
 		default:
-			ends, err := c.commitEnds(ctx)
+			ends, err := patiently(ctx, c.commitEnds)
 			switch {
 			case err == nil:
 				position = ends
@@ -93,7 +93,7 @@ func (c *Consumer) committedOffsets(ctx context.Context) (map[int32]int64, error
 
 // commitEnds makes the end of each partition the group's offset.
 func (c *Consumer) commitEnds(ctx context.Context) (map[int32]int64, error) {
-	ends, err := patiently(ctx, c.listEnds)
+	ends, err := c.listEnds(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -118,8 +118,10 @@ func (c *Consumer) listStarts(ctx context.Context) (map[int32]int64, error) {
 	return c.listed(c.adm.ListStartOffsets(ctx, c.cfg.Topic))
 }
 
-// patiently calls a function again while it says that a partition has no leader or
-// the like, until ctx ends: a broker may have been started a moment ago.
+// patiently calls a function again while it says that a partition has no leader, a
+// group no coordinator, or the like, until ctx ends. A broker may have been started
+// a moment ago, and a new cluster makes the topic that holds offsets when the first
+// group asks for its own.
 func patiently(ctx context.Context, list func(context.Context) (map[int32]int64, error)) (map[int32]int64, error) {
 	for {
 		offsets, err := list(ctx)

@@ -323,3 +323,23 @@ func TestRunCanBeCalledOnce(t *testing.T) {
 		}
 	})
 }
+
+// A group has no coordinator yet in a cluster that never saw one.
+func TestTheFirstGroupOfANewCluster(t *testing.T) {
+	for _, from := range []consumer.From{consumer.Earliest, consumer.Latest} {
+		synctest.Test(t, func(t *testing.T) {
+			cluster := consumertest.NewCluster(t, 1)
+			cluster.ProduceRecords(perPartition(10, 0)...)
+			for _, key := range []kmsg.Key{kmsg.FindCoordinator, kmsg.OffsetFetch, kmsg.OffsetCommit} {
+				cluster.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: kerr.CoordinatorNotAvailable, Count: 4})
+			}
+			a := cluster.Start("a", consumer.Config{From: from, UntilEnd: true})
+			if err := a.Wait(); err != nil {
+				t.Error(err)
+			}
+			if from == consumer.Earliest {
+				cluster.Check(t, consumertest.All...)
+			}
+		})
+	}
+}
