@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/wasmton/wasmton/consumer"
 )
@@ -137,7 +136,6 @@ func (a *app) runDev(ctx context.Context, o *devOptions, s *settings) error {
 		cfg := s.consumer
 		cfg.Brokers = []string{broker.addr}
 		cfg.Observe = report.observer()
-		cfg.ClientOptions = append(cfg.ClientOptions, kgo.BrokerMaxReadBytes(2*maxTask))
 		return d.run(ctx, func(ctx context.Context) error { return r.consume(ctx, cfg) })
 	})
 }

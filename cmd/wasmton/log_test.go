@@ -37,6 +37,7 @@ func TestTextLog(t *testing.T) {
 			func(l *slog.Logger) { l.Error("failed", "error", errors.New("trap\n  0: run\n  1: start\n"), "n", 1) },
 			"ERROR failed  error=trap n=1\n      0: run\n      1: start\n",
 		},
+		{"they can't steer a terminal either", func(l *slog.Logger) { l.Info("m", "e", "a\x1b\nb\x1b") }, "INFO  m  e=a\\x1b\n    b\\x1b\n"},
 		{"so do those of the message", func(l *slog.Logger) { l.Error("one\ntwo", "n", 1) }, "ERROR one  n=1\n    two\n"},
 		{
 			"what a guest says can't steer a terminal",
