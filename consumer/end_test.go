@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -393,6 +395,36 @@ func TestUntilEndWithAPartitionThatComesBackDone(t *testing.T) {
 		close(release)
 		if err := a.Wait(); err != nil {
 			t.Error(err)
+		}
+		cluster.Check(t, consumertest.All...)
+	})
+}
+
+// While the client's own fetches get nothing through, the partition looks as if it
+// had an empty tail. There are records, and they must not be passed over.
+func TestATailWithRecordsIsNotPassed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := consumertest.NewCluster(t, 1)
+		cluster.ProduceRecords(perPartition(10, 0)...)
+		transact(t, cluster, "x", 5, &abort) // markers are records, too: the client will deliver them
+		probes := 0
+		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.NotLeaderForPartition, Count: 10,
+			When: func(req kmsg.Request) bool {
+				if req.(*kmsg.FetchRequest).MaxWaitMillis == 0 {
+					probes++
+					return false
+				}
+				return true
+			}})
+		a := cluster.Start("a", consumer.Config{UntilEnd: true, ClientOptions: []kgo.Opt{kgo.FetchIsolationLevel(kgo.ReadCommitted())}})
+		if err := a.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if probes == 0 {
+			t.Error("nobody looked: the test shows nothing")
+		}
+		if n := a.Stats().Processed; n != 10 {
+			t.Errorf("%d records were processed, want 10", n)
 		}
 		cluster.Check(t, consumertest.All...)
 	})

@@ -257,3 +257,32 @@ func BenchmarkWayOfARecord(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(recs)), "ns/record")
 }
+
+// After the last commit of a partition none may follow: it may have another owner.
+func TestAClosedPartitionCommitsNothing(t *testing.T) {
+	c := detached(t, Config{Factory: done{}})
+	go c.commits.run()
+	defer c.commits.stop()
+	p := c.attach(0)
+	p.begin(0, -1, 0)
+	if err := c.commits.now([]*partition{p}, false); err != nil { // nothing is news, so nobody is asked
+		t.Error(err)
+	}
+	p.admit(records(0, 5), 5)
+	waitFor(t, func() bool { return p.gauges().pending == 0 })
+	if at, _, ok := p.committable(); !ok || at != 5 {
+		t.Errorf("committable: %d, %v", at, ok)
+	}
+	p.didCommit(5)
+	if err := c.commits.now([]*partition{p}, true); err != nil {
+		t.Error(err)
+	}
+	p.admit(records(5, 5), 10)
+	waitFor(t, func() bool { return p.gauges().pending == 0 })
+	if at, _, ok := p.committable(); ok {
+		t.Errorf("%d is committable after the last commit", at)
+	}
+	p.drain()
+	<-p.done
+	c.lanes.Wait()
+}
