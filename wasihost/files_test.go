@@ -380,8 +380,8 @@ func TestLookingAtAPathLeavesMemoryAlone(t *testing.T) {
 		{"a path at the end of memory", puppetEnd - 4, 4, 0},
 		{"a path over all of memory", 0, puppetEnd, 37},
 		// It is looked at, and is not UTF-8 where the task lies in it.
-		{"a path up to the bytes at the end", 63, puppetEnd - 64 - 63, 25},
-		{"a path into them", 63, puppetEnd - 64 - 63 + 1, 37},
+		{"the longest path that is looked at", 63, 4096, 25},
+		{"a longer one", 63, 4097, 37},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for i := range p.memory() {

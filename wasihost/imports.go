@@ -21,8 +21,8 @@ type importable struct {
 }
 
 // importables are all that there are. A function is shimmed where the host
-// answers, where wasmtime's own could block for ever, or where it could undo what
-// was granted; the others are linked as they are and cost nothing.
+// answers, where wasmtime's own could block for ever or take time and memory beyond
+// measure, or where it could undo what was granted; the others are linked as they are and cost nothing.
 var importables = []importable{
 	{decaton, "poll_task", "Ii>i", true},
 	{decaton, "task_size", ">i", true},
@@ -47,7 +47,7 @@ var importables = []importable{
 	{preview1, "fd_prestat_get", "ii>i", false},
 	{preview1, "fd_prestat_dir_name", "iii>i", false},
 	{preview1, "fd_pwrite", "iiiIi>i", true},
-	{preview1, "fd_read", "iiii>i", false},
+	{preview1, "fd_read", "iiii>i", true},
 	{preview1, "fd_readdir", "iiiIi>i", true},
 	{preview1, "fd_renumber", "ii>i", true},
 	{preview1, "fd_seek", "iIii>i", true},
@@ -55,11 +55,11 @@ var importables = []importable{
 	{preview1, "fd_tell", "ii>i", true},
 	{preview1, "fd_write", "iiii>i", true},
 	{preview1, "path_create_directory", "iii>i", true},
-	{preview1, "path_filestat_get", "iiiii>i", false},
+	{preview1, "path_filestat_get", "iiiii>i", true},
 	{preview1, "path_filestat_set_times", "iiiiIIi>i", true},
 	{preview1, "path_link", "iiiiiii>i", true},
 	{preview1, "path_open", "iiiiiIIii>i", true},
-	{preview1, "path_readlink", "iiiiii>i", false},
+	{preview1, "path_readlink", "iiiiii>i", true},
 	{preview1, "path_remove_directory", "iii>i", true},
 	{preview1, "path_rename", "iiiiii>i", true},
 	{preview1, "path_symlink", "iiiii>i", true},
@@ -67,11 +67,11 @@ var importables = []importable{
 	{preview1, "poll_oneoff", "iiii>i", true},
 	{preview1, "proc_exit", "i>", true},
 	{preview1, "proc_raise", "i>i", false},
-	{preview1, "random_get", "ii>i", false},
+	{preview1, "random_get", "ii>i", true},
 	{preview1, "sched_yield", ">i", false},
 	{preview1, "sock_accept", "iii>i", false},
-	{preview1, "sock_recv", "iiiiii>i", false},
-	{preview1, "sock_send", "iiiii>i", false},
+	{preview1, "sock_recv", "iiiiii>i", true},
+	{preview1, "sock_send", "iiiii>i", true},
 	{preview1, "sock_shutdown", "ii>i", false},
 }
 

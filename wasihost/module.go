@@ -101,7 +101,11 @@ func (m *Module) start() error {
 	if !m.outline.start {
 		return nil
 	}
-	in, err := m.instantiate(context.Background(), &Config{TaskTimeout: time.Second, MemoryLimit: maxMemory}, guestOnly)
+	in, err := m.instantiate(context.Background(), &Config{
+		TaskTimeout: time.Second,
+		// Not more than it needs to begin: it may set out to fill all that it gets.
+		MemoryLimit: max(DefaultMemoryLimit, m.minMemory),
+	}, guestOnly)
 	in.Close()
 	if _, ok := errors.AsType[*LinkError](err); ok {
 		return err

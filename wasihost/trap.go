@@ -88,7 +88,10 @@ func reason(o outcome) string {
 	// A native WASI function that was given nonsense. Its text follows the backtrace.
 	text := o.message()
 	if _, cause, ok := strings.Cut(text, "Caused by:"); ok {
-		text = cause
+		text = strings.TrimSpace(cause)
+		if first, numbered := strings.CutPrefix(text, "0: "); numbered {
+			return firstLines(first, 1) // it repeats the others
+		}
 	}
 	return firstLines(text, 3)
 }

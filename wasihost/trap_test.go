@@ -13,7 +13,7 @@ func trappingGuest(body string) string {
 	return `(module
   (import "decaton" "poll_task" (func $poll (param i64 i32) (result i32)))
   (import "decaton" "task_size" (func $size (result i32)))
-  (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "args_sizes_get" (func $sizes (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
   (import "wasi_snapshot_preview1" "fd_fdstat_get" (func $fdstat (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_filestat_get" (func $filestat (param i32 i32) (result i32)))
@@ -35,7 +35,8 @@ func TestTraps(t *testing.T) {
 		{"a null function pointer", `(call_indirect (type $none) (i32.const 0))`, "call of a null function pointer"},
 		{"a function pointer of another type", `(call_indirect (type $none) (i32.const 1))`, "call of a function pointer with the wrong type"},
 		{"a function pointer out of the table", `(call_indirect (type $none) (i32.const 9))`, "table access out of bounds"},
-		{"a native call with a bad pointer", `(drop (call $random (i32.const 65530) (i32.const 100)))`, "Pointer out of bounds: Region { start: 65530, len: 100 }"},
+		{"a native call with a bad pointer", `(drop (call $sizes (i32.const 65536) (i32.const 0)))`,
+			"In func wasi_snapshot_preview1::args_sizes_get at write size: Pointer out of bounds: Region { start: 65536, len: 4 }"},
 		{"an fdstat behind memory", `(drop (call $fdstat (i32.const 1) (i32.const 65520)))`,
 			"fd_fdstat_get was given address 0xfff0 for 24 bytes, which is outside the guest's memory of 65536 bytes"},
 		{"a filestat behind memory", `(drop (call $filestat (i32.const 2) (i32.const -1)))`,
@@ -80,9 +81,9 @@ func TestRecursionWithoutEnd(t *testing.T) {
 	}
 	// Its frames deep in the stack, a native call that fails.
 	in = guest(t, strings.Replace(trappingGuest(`(global.set $n (i32.add (global.get $n) (i32.const 1)))
-		(if (i32.eq (global.get $n) (i32.const 2000)) (then (drop (call $random (i32.const -1) (i32.const 1)))))
+		(if (i32.eq (global.get $n) (i32.const 2000)) (then (drop (call $sizes (i32.const -4) (i32.const 0)))))
 		(call $work)`), "(type $none", "(global $n (mut i32) (i32.const 0)) (type $none", 1), nil)
-	if _, err = drive(in, "x"); !errors.As(err, &trap) || !strings.HasPrefix(trap.Reason, "Pointer out of bounds") || len(trap.Reason) > 200 {
+	if _, err = drive(in, "x"); !errors.As(err, &trap) || !strings.HasPrefix(trap.Reason, "In func wasi_snapshot_preview1::args_sizes_get") || len(trap.Reason) > 200 {
 		t.Errorf("%.300v", err)
 	}
 }

@@ -64,6 +64,23 @@
   (i32.store $box (i32.const %Fault%) (i32.const %FaultBounds%))
   (unreachable))
 
+;; vectors is the number of buffers in a list that a native call is to look at. It
+;; traps unless the guest has the whole list.
+(func $vectors (param $call i32) (param $list i32) (param $n i32) (result i32)
+  (call $bounds (local.get $call)
+    (i64.extend_i32_u (local.get $list))
+    (i64.shl (i64.extend_i32_u (local.get $n)) (i64.const 3)))
+  (select (local.get $n) (i32.const %MaxVectors%)
+    (i32.lt_u (local.get $n) (i32.const %MaxVectors%))))
+
+;; long_path is whether a path is longer than any may be. It traps where such a path
+;; is not even in memory.
+(func $long_path (param $call i32) (param $path i32) (param $len i32) (result i32)
+  (if (i32.le_u (local.get $len) (i32.const %MaxPath%)) (then (return (i32.const 0))))
+  (call $bounds (local.get $call)
+    (i64.extend_i32_u (local.get $path)) (i64.extend_i32_u (local.get $len)))
+  (i32.const 1))
+
 ;; fd_entry is the address of a descriptor's entry, 0 for a descriptor that is not
 ;; open. The table is short, and standard output and error come first.
 (func $fd_entry (param $fd i32) (result i32)

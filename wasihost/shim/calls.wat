@@ -69,15 +69,13 @@
 
 ;;; fd_write needs native:fd_write emit
 (func $fd_write (param $fd i32) (param $iovs i32) (param $n i32) (param $written i32) (result i32)
-  (local $flags i32) (local $total i64) (local $addr i32) (local $len i32)
+  (local $flags i32) (local $few i32) (local $total i64) (local $addr i32) (local $len i32)
   (local.set $flags (call $fd_flags (local.get $fd)))
   (if (i32.and (local.get $flags) (i32.const %FDReadOnly%)) (then (return (i32.const %EROFS%))))
+  (local.set $few (call $vectors (i32.const %call%) (local.get $iovs) (local.get $n)))
   (if (i32.eqz (local.get $flags)) (then
     (return (call $native_fd_write
-      (local.get $fd) (local.get $iovs) (local.get $n) (local.get $written)))))
-  (call $bounds (i32.const %call%)
-    (i64.extend_i32_u (local.get $iovs))
-    (i64.shl (i64.extend_i32_u (local.get $n)) (i64.const 3)))
+      (local.get $fd) (local.get $iovs) (local.get $few) (local.get $written)))))
   (call $bounds (i32.const %call%) (i64.extend_i32_u (local.get $written)) (i64.const 4))
   (block $out
     (loop $again
@@ -173,6 +171,8 @@
   (param $oflags i32) (param $rights i64) (param $inherit i64) (param $fdflags i32)
   (param $opened i32) (result i32)
   (local $flags i32) (local $errno i32) (local $type i32)
+  (if (call $long_path (i32.const %call%) (local.get $path) (local.get $len))
+    (then (return (i32.const %ENAMETOOLONG%))))
   (if (call $fd_full) (then (return (i32.const %EMFILE%))))
   (local.set $flags (call $fd_flags (local.get $fd)))
   (if (i32.and (local.get $flags) (i32.const %FDReadOnly%)) (then
@@ -216,8 +216,8 @@
 
 ;;; file_type needs native:path_filestat_get
 ;; The type of the file at a path, shifted left by 16, or the errno. The native
-;; call can only answer in the guest's memory: 64 bytes away from the path are lent
-;; for the purpose.
+;; call can only answer in the guest's memory: 64 bytes are lent for the purpose, the
+;; first or, where a path begins in those, the last. A path is shorter than a page.
 (func $file_type (param $fd i32) (param $lookup i32) (param $path i32) (param $len i32) (result i32)
   (local $size i64) (local $at i32) (local $errno i32) (local $type i32)
   (local.set $size (call $memory_bytes))
@@ -225,11 +225,7 @@
     (i64.extend_i32_u (local.get $path)) (i64.extend_i32_u (local.get $len)))
   (if (i64.eqz (local.get $size)) (then (return (i32.const %ENOENT%))))
   (if (i32.lt_u (local.get $path) (i32.const 64)) (then
-    (local.set $at (i32.wrap_i64 (i64.sub (local.get $size) (i64.const 64))))
-    (if (i64.gt_u
-          (i64.add (i64.extend_i32_u (local.get $path)) (i64.extend_i32_u (local.get $len)))
-          (i64.sub (local.get $size) (i64.const 64)))
-      (then (return (i32.const %ENAMETOOLONG%))))))
+    (local.set $at (i32.wrap_i64 (i64.sub (local.get $size) (i64.const 64))))))
   (memory.copy $box $guest (i32.const %Scratch%) (local.get $at) (i32.const 64))
   (local.set $errno
     (call $native_path_filestat_get
@@ -253,6 +249,7 @@
     (i64.extend_i32_u (local.get $events))
     (i64.mul (i64.extend_i32_u (local.get $n)) (i64.const 32)))
   (call $bounds (i32.const %call%) (i64.extend_i32_u (local.get $count)) (i64.const 4))
+  (if (i32.gt_u (local.get $n) (i32.const %MaxSubscriptions%)) (then (return (i32.const %EINVAL%))))
   (if (i32.and (i32.or (local.get $in) (local.get $events)) (i32.const 7)) (then
     (return (i32.const %EINVAL%))))
   (local.set $saved (i64.load $guest (local.get $events)))
@@ -262,3 +259,19 @@
   (call $host_poll
     (i32.load $box (i32.const %Instance%))
     (local.get $in) (local.get $events) (local.get $n) (local.get $count) (local.get $now)))
+
+;;; random_get needs native:random_get
+;; asks for a little at a time. The library can end a guest where this loop begins
+;; anew, and not within a native call: gigabytes would take seconds.
+(func $random_get (param $addr i32) (param $len i32) (result i32)
+  (local $part i32) (local $errno i32)
+  (call $bounds (i32.const %call%)
+    (i64.extend_i32_u (local.get $addr)) (i64.extend_i32_u (local.get $len)))
+  (loop $again
+    (local.set $part
+      (select (local.get $len) (i32.const %MaxRandom%) (i32.lt_u (local.get $len) (i32.const %MaxRandom%))))
+    (if (local.tee $errno (call $native_random_get (local.get $addr) (local.get $part)))
+      (then (return (local.get $errno))))
+    (local.set $addr (i32.add (local.get $addr) (local.get $part)))
+    (br_if $again (local.tee $len (i32.sub (local.get $len) (local.get $part)))))
+  (i32.const 0))

@@ -245,6 +245,8 @@ var numbers = map[string]int{
 	// The area is full when there is no room for a head and a byte.
 	"OutputFull": OutputSize - OutputHead - 1, "OutputRoom": OutputSize - OutputHead,
 
+	"MaxVectors": maxVectors, "MaxPath": maxPath, "MaxSubscriptions": maxSubscriptions, "MaxRandom": maxRandom,
+
 	"EACCES": errnoAcces, "EINVAL": errnoInval, "EMFILE": errnoMfile,
 	"ENAMETOOLONG": errnoNametoolong, "ENOENT": errnoNoent, "EROFS": errnoRofs,
 }
