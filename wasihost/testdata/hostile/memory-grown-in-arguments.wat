@@ -1,0 +1,13 @@
+;; Grows its memory between computing one argument of a host call and the next.
+;;
+;; expect: result 0
+(module
+  (import "decaton" "poll_task" (func $poll_task (param i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
+  (import "decaton" "task_size" (func $task_size (result i32)))
+  (memory (export "memory") 1)
+  (func $misbehave (result i32)
+    (call $random_get (i32.const 65530) (i32.shl (memory.grow (i32.const 1)) (i32.const 6))))
+  (func (export "run") (result i32)
+    (if (i32.eq (call $task_size) (i32.const 4)) (then (return (call $misbehave))))
+    (i32.const 0)))

@@ -1,0 +1,13 @@
+;; Grows its memory to 4 GiB at once, which is refused, and by nothing, which is not.
+;;
+;; expect: result 0
+(module
+  (import "decaton" "poll_task" (func $poll_task (param i64 i32) (result i32)))
+  (import "decaton" "task_size" (func $task_size (result i32)))
+  (memory (export "memory") 1)
+  (func $misbehave (result i32)
+    (if (i32.ne (memory.grow (i32.const 65535)) (i32.const -1)) (then (return (i32.const 1))))
+    (i32.ne (memory.grow (i32.const 0)) (i32.const 1)))
+  (func (export "run") (result i32)
+    (if (i32.eq (call $task_size) (i32.const 4)) (then (return (call $misbehave))))
+    (i32.const 0)))

@@ -1,0 +1,12 @@
+;; Asks for the task at an address whose lower half would be in memory.
+;;
+;; expect: trap poll_task was given address 0x100000040 for 4 bytes
+(module
+  (import "decaton" "poll_task" (func $poll_task (param i64 i32) (result i32)))
+  (import "decaton" "task_size" (func $task_size (result i32)))
+  (memory (export "memory") 1)
+  (func $misbehave (result i32)
+    (call $poll_task (i64.const 0x100000040) (i32.const 64)))
+  (func (export "run") (result i32)
+    (if (i32.eq (call $task_size) (i32.const 4)) (then (return (call $misbehave))))
+    (i32.const 0)))

@@ -1,0 +1,19 @@
+;; Closes the writable directory, and gives its number to the read-only one.
+;;
+;; expect: result 69
+;; grant: files
+(module
+  (import "decaton" "poll_task" (func $poll_task (param i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_close" (func $fd_close (param i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_renumber" (func $fd_renumber (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_unlink_file" (func $path_unlink_file (param i32 i32 i32) (result i32)))
+  (import "decaton" "task_size" (func $task_size (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 256) "file")
+  (func $misbehave (result i32)
+    (if (call $fd_close (i32.const 4)) (then (return (i32.const 255))))
+    (if (call $fd_renumber (i32.const 3) (i32.const 4)) (then (return (i32.const 255))))
+    (call $path_unlink_file (i32.const 4) (i32.const 256) (i32.const 4)))
+  (func (export "run") (result i32)
+    (if (i32.eq (call $task_size) (i32.const 4)) (then (return (call $misbehave))))
+    (i32.const 0)))

@@ -1,0 +1,13 @@
+;; Calls through an element behind the end of a table.
+;;
+;; expect: trap table access out of bounds
+(module
+  (import "decaton" "poll_task" (func $poll_task (param i64 i32) (result i32)))
+  (import "decaton" "task_size" (func $task_size (result i32)))
+  (memory (export "memory") 1)
+  (table $t 1 funcref)
+  (func $misbehave (result i32)
+    (call_indirect (result i32) (i32.const -1)))
+  (func (export "run") (result i32)
+    (if (i32.eq (call $task_size) (i32.const 4)) (then (return (call $misbehave))))
+    (i32.const 0)))
