@@ -35,7 +35,7 @@ func tree(t *testing.T) string {
 }
 
 // snapshot is all that is in a directory, with times and contents.
-func snapshot(t *testing.T, dir string) string {
+func snapshot(t testing.TB, dir string) string {
 	t.Helper()
 	var b strings.Builder
 	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {

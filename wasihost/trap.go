@@ -71,7 +71,10 @@ func (in *Instance) trapped(reason string, o outcome) error {
 
 // boundsReason says which bytes a call of the shim's was asked to touch.
 func (in *Instance) boundsReason() string {
-	name := in.module.calls[in.box.word(shim.FaultCall)].Name
+	name := "a call"
+	if i := int(in.box.word(shim.FaultCall)); i < len(in.module.calls) {
+		name = in.module.calls[i].Name
+	}
 	length, unit := in.box.long(shim.FaultLen), "bytes"
 	if length == 1 {
 		unit = "byte"
