@@ -110,6 +110,11 @@ endurance: ## what takes minutes: a leak of 10 GB
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	scripts/fuzz.sh $(FUZZTIME)
 
+.PHONY: endurance
+endurance: ## a hundred thousand traps, thousands of live instances; takes minutes
+	go test -count=1 -timeout 30m -v -run Endurance ./wasihost -args -endurance
+	go test -run '^$$' -bench WaitingGuests -benchtime 5s ./wasihost
+
 # --- a broker, measurements -------------------------------------------------------------
 
 .PHONY: kafka
