@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 )
@@ -64,15 +63,6 @@ const (
 	callResult = 0x4000
 	callEvents = 0x5000
 )
-
-// puppetModule is compiled once, for the many instances that tests make of it.
-var puppetModule = sync.OnceValue(func() *Module {
-	m, err := testEngine.Compile("puppet.wat", []byte(puppetText))
-	if err != nil {
-		panic(err)
-	}
-	return m
-})
 
 // callPuppet is a puppet with a writable directory as descriptor 3 and a file in it
 // as descriptor 4. What is outside of the directory is checked by the caller.

@@ -76,6 +76,15 @@ func TestHostileGuests(t *testing.T) {
 	}
 }
 
+// openFiles is how many descriptors the process has; 0 where that cannot be told.
+func openFiles() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	return len(entries)
+}
+
 func (h villain) run(t *testing.T) {
 	end, where := h.header["expect"], "run"
 	if rest, ok := strings.CutPrefix(end, "instantiate "); ok {
@@ -107,6 +116,13 @@ func (h villain) run(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What the module holds open by now, beside the directories, it keeps.
+	files := openFiles() - len(cfg.Dirs)
+	defer func() {
+		if n := openFiles(); n > files {
+			t.Errorf("the process has %d files open, and had %d", n, files)
+		}
+	}()
 	defer in.Close()
 
 	tasks, before := []string{"before", "evil", "after"}, 1
