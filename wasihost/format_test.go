@@ -1,6 +1,7 @@
 package wasihost
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"os"
@@ -135,7 +136,16 @@ func FuzzCompile(f *testing.F) {
 			if !errors.As(err, &link) || len(link.Problems) == 0 {
 				t.Fatalf("%T: %v", err, err)
 			}
+			return
 		}
-		outlineOf(code)
+		cfg := &Config{MemoryLimit: 1 << 20, TaskTimeout: tick, Output: func(int, Stream, []byte) {}}
+		in, err := m.Instantiate(context.Background(), cfg)
+		if err != nil {
+			return
+		}
+		defer in.Close()
+		if n, err := drive(in, "a task", ""); n < 0 || n > 2 || (n == 2) != (err == nil) || in.MemoryUse() > cfg.MemoryLimit {
+			t.Errorf("Drive = %d, %v, with %d bytes of memory", n, err, in.MemoryUse())
+		}
 	})
 }

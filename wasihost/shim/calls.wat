@@ -158,12 +158,13 @@
 ;; The flags go with the descriptor: what was standard output is still captured
 ;; under its new number, and a file that takes the number 1 is a file.
 (func $fd_renumber (param $from i32) (param $to i32) (result i32)
-  (local $errno i32)
+  (local $errno i32) (local $at i32)
   (if (local.tee $errno (call $native_fd_renumber (local.get $from) (local.get $to)))
     (then (return (local.get $errno))))
   (if (i32.ne (local.get $from) (local.get $to)) (then
     (call $fd_remove (local.get $to))
-    (i32.store $box (call $fd_entry (local.get $from)) (local.get $to))))
+    (if (local.tee $at (call $fd_entry (local.get $from)))
+      (then (i32.store $box (local.get $at) (local.get $to))))))
   (i32.const 0))
 
 ;;; path_open needs native:path_open native:path_filestat_get file_type
