@@ -102,7 +102,7 @@ func TestGenerateRefuses(t *testing.T) {
 		variant Variant
 		want    string
 	}{
-		{"a call that it does not have", Variant{Calls: []Func{{"fd_read", "iiii>i"}}, Native: i32, Host: i32}, `the shim has no function "fd_read"`},
+		{"a call that it does not have", Variant{Calls: []Func{{"fd_sync", "i>i"}}, Native: i32, Host: i32}, `the shim has no function "fd_sync"`},
 		{"a native function that there is not", Variant{Calls: []Func{{"fd_close", "i>i"}}, Native: none, Host: i32}, `the shim needs native function "fd_close", which the host does not have`},
 		{"a host function that there is not", Variant{Calls: []Func{{"fd_write", "iiii>i"}}, Native: i32, Host: none}, `the shim needs host function "drain", which the host does not have`},
 	} {
@@ -141,7 +141,15 @@ func TestEveryGuardChecksDescriptors(t *testing.T) {
 				t.Errorf("%s does not guard parameter %d", name, p)
 			}
 		}
-		if g.terminal == notTerminal && len(g.readOnly) == 0 {
+		if p := g.vectors; p > 0 && !strings.Contains(text, fmt.Sprintf("(local.set %d (call $vectors (i32.const %%call:%s%%) (local.get %d) (local.get %d)))", p+1, name, p, p+1)) {
+			t.Errorf("%s does not bound the list of parameter %d:\n%s", name, p, text)
+		}
+		for _, p := range g.paths {
+			if !strings.Contains(text, fmt.Sprintf("(call $long_path (i32.const %%call:%s%%) (local.get %d) (local.get %d))", name, p, p+1)) {
+				t.Errorf("%s does not bound the path of parameter %d:\n%s", name, p, text)
+			}
+		}
+		if g.terminal == notTerminal && len(g.readOnly) == 0 && g.vectors == 0 && len(g.paths) == 0 {
 			t.Errorf("%s guards nothing", name)
 		}
 	}
