@@ -179,7 +179,7 @@ func (d *devRun) run(ctx context.Context, consume func(context.Context) error) e
 	switch cause := context.Cause(ctx); {
 	case errors.As(err, &record) && d.o.data == "":
 		// Nothing outlives the broker, so there is no next start to speak of.
-		return &exitError{exitFailed, fmt.Errorf("%v\nTo go on past tasks that fail: --on-failure skip", record)}
+		return &exitError{exitFailed, errors.New(record.Error() + "\nTo go on past tasks that fail: --on-failure skip")}
 	case err != nil:
 		return err
 	case d.fed.Load():
