@@ -252,6 +252,26 @@ func TestReadOnlyDirectories(t *testing.T) {
 	})
 }
 
+func TestAReadOnlyDirectoryRefusesWhatIsNoSoundAttemptToo(t *testing.T) {
+	p, _, _ := filePuppet(t)
+	for _, c := range []struct {
+		name           string
+		path           string
+		oflags, rights int
+	}{
+		{"truncating without a right to write", "file", oTrunc, rightRead},
+		{"truncating what is not there", "nothing", oTrunc, rightRead},
+		{"creating a directory by opening it", "sub", oCreat | oDirectory, rightRead},
+		{"creating exclusively what is there", "file", oCreat | oExcl, rightRead | rightWrite},
+		{"creating where a FIFO is", "fifo", oCreat, rightWrite},
+		{"creating outside", "../x", oCreat, rightWrite},
+	} {
+		if e, _ := p.open(fdReadOnly, c.path, c.oflags, c.rights, 0); e != errRofs {
+			t.Errorf("%s: errno %d, want EROFS", c.name, e)
+		}
+	}
+}
+
 // isWritable looks into the shim's table.
 func (p *puppet) isWritable(fd int) bool {
 	for i := range p.box.word(shim.FDCount) {
