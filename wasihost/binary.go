@@ -8,14 +8,16 @@ import (
 // outline is what the library does not tell about a module, read from its binary
 // form, which the library has found valid.
 type outline struct {
-	memories int  // memories of its own
-	start    bool // has a start function
-	object   bool // is an object file: the linker has not seen it yet
+	Memories int      `json:"memories"`         // memories of its own
+	Tables   []uint64 `json:"tables,omitempty"` // least elements of each table of its own
+	Start    bool     `json:"start"`            // has a start function
+	Object   bool     `json:"object"`           // is an object file: the linker has not seen it yet
 }
 
 // Sections of a module's binary form.
 const (
 	sectionCustom = 0
+	sectionTable  = 4
 	sectionMemory = 5
 	sectionStart  = 8
 )
@@ -35,15 +37,45 @@ func outlineOf(code []byte) outline {
 		case sectionCustom:
 			if length, n := binary.Uvarint(body); n > 0 && length <= uint64(len(body)-n) {
 				name := string(body[n:][:length])
-				o.object = o.object || slices.Contains([]string{"linking", "reloc.CODE"}, name)
+				o.Object = o.Object || slices.Contains([]string{"linking", "reloc.CODE"}, name)
 			}
+		case sectionTable:
+			o.Tables = leastElements(body)
 		case sectionMemory:
 			if count, n := binary.Uvarint(body); n > 0 {
-				o.memories = int(min(count, 1000))
+				o.Memories = int(min(count, 1000))
 			}
 		case sectionStart:
-			o.start = true
+			o.Start = true
 		}
 	}
 	return o
+}
+
+// leastElements reads a table section: for each table a type, flags, the least
+// elements, and the most where the flags say so.
+func leastElements(body []byte) []uint64 {
+	count, n := binary.Uvarint(body)
+	if n <= 0 {
+		return nil
+	}
+	body = body[n:]
+	var least []uint64
+	for range min(count, 1000) {
+		if len(body) < 2 {
+			return least
+		}
+		limits := 1 + int(body[1]&1)
+		body = body[2:]
+		for i := range limits {
+			v, n := binary.Uvarint(body)
+			if n <= 0 {
+				return least
+			}
+			if body = body[n:]; i == 0 {
+				least = append(least, v)
+			}
+		}
+	}
+	return least
 }

@@ -39,7 +39,7 @@ func (m *Module) examine() {
 	has := func(name string) bool {
 		return slices.ContainsFunc(m.exports, func(s Symbol) bool { return s.Name == name })
 	}
-	if m.outline.object {
+	if m.outline.Object {
 		m.problems = append(m.problems, "it is an object file: link it first, with wasm-ld or by the compiler without -c")
 	}
 	if !has("memory") {
@@ -56,8 +56,8 @@ func (m *Module) examine() {
 		m.problems = append(m.problems,
 			"it does not import decaton.poll_task (i64, i32) -> i32, so it could never see a task")
 	}
-	if m.outline.memories > 1 {
-		m.problems = append(m.problems, fmt.Sprintf("it has %d memories, and a guest may have one", m.outline.memories))
+	if m.outline.Memories > 1 {
+		m.problems = append(m.problems, fmt.Sprintf("it has %d memories, and a guest may have one", m.outline.Memories))
 	}
 	m.listSources()
 }

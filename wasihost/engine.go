@@ -1,10 +1,12 @@
 package wasihost
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	wt "github.com/bytecodealliance/wasmtime-go/v14"
 
@@ -14,6 +16,8 @@ import (
 // Engine compiles modules and keeps time for all instances of a process. It is
 // safe for concurrent use.
 type Engine struct {
+	cfg         EngineConfig
+	features    []string // of the CPU, which compiled code may use
 	engine      *wt.Engine
 	linker      *wt.Linker
 	clock       *clock
@@ -33,33 +37,23 @@ type variant struct {
 
 // NewEngine makes the engine. A process makes one: compiled code is shared within
 // an engine only, and each has a goroutine that keeps time while guests run.
-func NewEngine() (*Engine, error) {
-	e, err := newEngine()
-	if err != nil {
-		return nil, err
-	}
-	e.clock.start(e.advance, func() bool { return anyRunning(e) })
-	return e, nil
-}
+func NewEngine() (*Engine, error) { return NewEngineWith(EngineConfig{}) }
 
 // advance ends the epoch.
 func (e *Engine) advance() { advanceEpoch(pointer(e.engine)) }
 
 // newEngine makes an engine whose clock stands still.
-func newEngine() (*Engine, error) {
-	cfg := wt.NewConfig()
-	cfg.SetEpochInterruption(true)
-	cfg.SetWasmMultiMemory(true) // for the shim
-	cfg.SetWasmThreads(false)
-	cfg.SetWasmMemory64(false)
-	cfg.SetMaxWasmStack(stackSize())
+func newEngine(cfg EngineConfig) (*Engine, error) {
 	e := &Engine{
+		cfg:       cfg,
 		clock:     newClock(),
-		engine:    wt.NewEngineWithConfig(cfg),
 		interrupt: make(chan struct{}),
 		variants:  map[string]*variant{},
 	}
 	var err error
+	if e.engine, e.features, err = e.cfg.library(); err != nil {
+		return nil, err
+	}
 	if e.linker, err = newLinker(e.engine); err != nil {
 		return nil, fmt.Errorf("wasm engine: %w", err)
 	}
@@ -108,8 +102,8 @@ func (e *Engine) variant(calls []shim.Func, runResult bool) (*variant, error) {
 		v.sources.add(fromHost, name)
 	}
 	var frontErr, backErr error
-	v.front, frontErr = e.compileText(code.Front)
-	v.back, backErr = e.compileText(code.Back)
+	v.front, frontErr = e.compileText(shim.FrontName, code.Front)
+	v.back, backErr = e.compileText(shim.BackName, code.Back)
 	if err := errors.Join(frontErr, backErr); err != nil {
 		return nil, fmt.Errorf("the shim does not compile: %w", err)
 	}
@@ -117,10 +111,25 @@ func (e *Engine) variant(calls []shim.Func, runResult bool) (*variant, error) {
 	return v, nil
 }
 
-func (e *Engine) compileText(text string) (*wt.Module, error) {
+// compileText compiles a half of the shim. A cache knows it by its text, so that the
+// text need not be translated when the code is there.
+func (e *Engine) compileText(name, text string) (*wt.Module, error) {
+	sum := sha256.Sum256([]byte(text))
+	about := e.about()
+	about.Module, about.Digest, about.Size = name, sum[:], len(text)
+	if code := e.cfg.Cache.load(e, &about); code != nil {
+		return code, nil
+	}
 	binary, err := wt.Wat2Wasm(text)
 	if err != nil {
 		return nil, err
 	}
-	return wt.NewModule(e.engine, binary)
+	begun := time.Now()
+	code, err := wt.NewModule(e.engine, binary)
+	if err != nil {
+		return nil, err
+	}
+	about.Compile = time.Since(begun)
+	e.cfg.Cache.store(code, &about)
+	return code, nil
 }

@@ -28,6 +28,16 @@ type FormatError struct {
 // Error gives the name and the reason.
 func (e *FormatError) Error() string { return e.Name + ": " + e.Reason }
 
+// ArtifactError says why compiled code was not loaded: it is damaged, or was made for
+// another machine or by another version.
+type ArtifactError struct {
+	Name   string
+	Reason string
+}
+
+// Error gives the name and the reason.
+func (e *ArtifactError) Error() string { return e.Name + ": " + e.Reason }
+
 // LinkError lists all that stands between a module and the contract.
 type LinkError struct {
 	Name     string

@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -160,16 +159,4 @@ func (in *Instance) cut() error {
 		return ErrInterrupted
 	}
 	return nil
-}
-
-// stackSize is what guests get of the thread's stack: 1 MiB, but no more than half
-// of what a thread has. Beyond that the kernel ends the process where wasmtime
-// should have trapped the guest.
-func stackSize() int {
-	const most, least = 1 << 20, 64 << 10
-	var r syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_STACK, &r); err != nil {
-		return most / 2
-	}
-	return int(min(max(r.Cur/2, least), most))
 }

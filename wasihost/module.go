@@ -2,7 +2,6 @@ package wasihost
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,13 +15,13 @@ import (
 
 // Module is a compiled guest. It is safe for concurrent use.
 type Module struct {
-	engine      *Engine
-	module      *wt.Module
-	name        string
-	digest      [32]byte
-	size        int
-	compileTime time.Duration
-	outline     outline
+	engine   *Engine
+	module   *wt.Module
+	name     string
+	about    artifactAbout
+	outline  outline
+	origin   Origin
+	loadTime time.Duration
 
 	imports, exports []Symbol
 	problems         []string
@@ -38,43 +37,68 @@ type Module struct {
 }
 
 // Compile compiles a core module from its binary or its text form. name is for
-// messages. The error is a *FormatError where code is not a core module.
+// messages. The error is a *FormatError where code is not a core module. Where the
+// engine has a cache, code that is there is loaded instead.
 func (e *Engine) Compile(name string, code []byte) (*Module, error) {
 	binary, err := binaryForm(name, code)
 	if err != nil {
 		return nil, err
 	}
 	begun := time.Now()
+	about := e.about()
+	about.describe(name, binary)
+	if compiled := e.cfg.Cache.load(e, &about); compiled != nil {
+		return e.newModule(name, compiled, &about, FromCache, begun), nil
+	}
+	begun = time.Now()
 	compiled, err := wt.NewModule(e.engine, binary)
 	if err != nil {
 		return nil, compileError(name, err)
 	}
-	m := &Module{
-		engine:      e,
-		module:      compiled,
-		name:        name,
-		digest:      sha256.Sum256(binary),
-		size:        len(binary),
-		compileTime: time.Since(begun),
-		outline:     outlineOf(binary),
-	}
-	m.examine()
-	m.shim = sync.OnceValues(func() (*variant, error) { return e.variant(m.calls, m.runResult) })
-	m.tryStart = sync.OnceValue(m.start)
-	return m, nil
+	about.Compile = time.Since(begun)
+	e.cfg.Cache.store(compiled, &about)
+	return e.newModule(name, compiled, &about, Compiled, begun), nil
 }
 
-// Name returns the name that Compile was given.
+// newModule makes a Module of compiled code, which it began to get at some time.
+func (e *Engine) newModule(name string, code *wt.Module, about *artifactAbout, from Origin, begun time.Time) *Module {
+	m := &Module{
+		engine:  e,
+		module:  code,
+		name:    name,
+		about:   *about,
+		outline: about.Outline,
+		origin:  from,
+	}
+	m.examine()
+	m.loadTime = time.Since(begun)
+	m.shim = sync.OnceValues(func() (*variant, error) { return e.variant(m.calls, m.runResult) })
+	m.tryStart = sync.OnceValue(m.start)
+	return m
+}
+
+// Name returns the name that Compile was given, or the path that LoadFile was.
 func (m *Module) Name() string { return m.name }
 
-// Digest returns the SHA-256 of the binary form.
-func (m *Module) Digest() [32]byte { return m.digest }
+// Digest returns the SHA-256 of the module's binary form, also where the code was
+// compiled before.
+func (m *Module) Digest() [32]byte { return [32]byte(m.about.Digest) }
 
 // Size returns the bytes of the binary form.
-func (m *Module) Size() int { return m.size }
+func (m *Module) Size() int { return m.about.Size }
 
-// CompileTime returns how long compilation took.
-func (m *Module) CompileTime() time.Duration { return m.compileTime }
+// Origin returns where the code came from.
+func (m *Module) Origin() Origin { return m.origin }
+
+// CompileTime returns how long compilation took when the code was compiled, by this
+// process or an earlier one.
+func (m *Module) CompileTime() time.Duration { return m.about.Compile }
+
+// LoadTime returns how long it took to have the module ready, whatever its origin.
+func (m *Module) LoadTime() time.Duration { return m.loadTime }
+
+// CPU returns the level that the code was compiled for.
+func (m *Module) CPU() string { return m.about.CPU }
 
 // Imports returns what the module imports, in its order.
 func (m *Module) Imports() []Symbol { return slices.Clone(m.imports) }
@@ -98,7 +122,7 @@ func (m *Module) Check() error {
 // start runs the start function to see whether it calls the host, which it must
 // not. Whatever else may go wrong in it is for Instantiate to say.
 func (m *Module) start() error {
-	if !m.outline.start {
+	if !m.outline.Start {
 		return nil
 	}
 	in, err := m.instantiate(context.Background(), &Config{
