@@ -13,8 +13,8 @@ import (
 const mainLong = `Process the records of a Kafka topic with a WebAssembly module.
 
 BOOTSTRAP is host[:port] of a Kafka broker, several with commas between them; the
-port defaults to 9092. PROCESSOR.wasm is a core module (or its text form, .wat)
-that exports "memory" and "run" and imports "decaton.poll_task"; "wasmton
+port defaults to 9092. PROCESSOR.wasm is a core module (or its text form, .wat, or
+what "wasmton compile" made of it) that exports "memory" and "run" and imports "decaton.poll_task"; "wasmton
 inspect" tells whether it does. Each record's value is a task; run is called once
 for each task.
 
@@ -58,7 +58,7 @@ func newRootCommand(a *app) *cobra.Command {
 
 	run := newRunCommand(a, "run [flags] BOOTSTRAP TOPIC PROCESSOR.wasm")
 	run.Short = "Process a topic; the same as wasmton without a command"
-	root.AddCommand(run, newDevCommand(a), newInspectCommand(a), newVersionCommand(a), newPropertiesTopic())
+	root.AddCommand(run, newDevCommand(a), newInspectCommand(a), newCompileCommand(a), newVersionCommand(a), newPropertiesTopic())
 	root.AddCommand(newBenchCommand(a))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -101,7 +101,7 @@ func newRunCommand(a *app, use string) *cobra.Command {
 	return cmd
 }
 
-var moduleExtensions = []string{"wasm", "wat"}
+var moduleExtensions = []string{"wasm", "wat", "cwasm"}
 
 // completeFlags tells shells the values of flags that have a choice of them, and
 // that the others don't take file names.
@@ -120,7 +120,7 @@ func completeFlags(cmd *cobra.Command) {
 				names[i] += "="
 			}
 			complete = cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace)
-		case f.Name == "dir" || f.Name == "data":
+		case f.Name == "dir" || f.Name == "data" || f.Name == "cache-dir":
 			complete = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
 		default:
 			complete = cobra.FixedCompletions(choices[f.Name], cobra.ShellCompDirectiveNoFileComp)

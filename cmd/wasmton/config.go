@@ -40,6 +40,7 @@ type options struct {
 	maxPendingBytes   byteSize
 	metricsAddr       string
 	lifeOptions
+	engineOptions
 
 	// the main form alone
 	from           fromValue
@@ -91,6 +92,7 @@ func (o *options) addProcessingFlags(fs *pflag.FlagSet) {
 	fs.Var(&o.maxPendingRecords, "max-pending-records", "unfinished records a partition, before fetching pauses")
 	fs.Var(&o.maxPendingBytes, "max-pending-bytes", "bytes of unfinished records a partition, before fetching pauses")
 	fs.StringVar(&o.metricsAddr, "metrics-addr", "", "serve /metrics, /livez and /readyz on this `address`, such as :9464")
+	o.addEngineFlags(fs)
 	o.addLogFlags(fs)
 }
 

@@ -16,13 +16,16 @@ import (
 )
 
 const inspectLong = `Print what a module exports and imports, which contract it follows, its size and
-how long it takes to compile. Nothing of the module is run.
+how long it took to compile. Nothing of the module is run.
 
 The exit code is 0 if wasmton would take the module, and 2 if it would not; what
 is in its way is printed at the place and listed at the end.`
 
 func newInspectCommand(a *app) *cobra.Command {
-	var asJSON bool
+	var (
+		asJSON bool
+		engine engineOptions
+	)
 	cmd := &cobra.Command{
 		Use:               "inspect [flags] PROCESSOR.wasm",
 		Short:             "Print what a module exports, imports and needs",
@@ -34,10 +37,12 @@ func newInspectCommand(a *app) *cobra.Command {
 			if err := applyEnvironment(cmd.Flags(), a.lookupEnv); err != nil {
 				return err
 			}
-			return a.inspect(args[0], asJSON)
+			return a.inspect(args[0], &engine, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	engine.addCacheFlag(cmd.Flags())
+	completeFlags(cmd)
 	return cmd
 }
 
@@ -46,8 +51,11 @@ type inspection struct {
 	Module         string   `json:"module"`
 	Size           int      `json:"size_bytes"`
 	Digest         string   `json:"digest"`
-	CompileSeconds float64  `json:"compile_seconds"`
-	Contract       string   `json:"contract"` // "" if it follows none
+	CompileSeconds float64  `json:"compile_seconds"` // when the code was compiled
+	Code           string   `json:"code"`            // where it comes from: compiled, cache, artifact
+	LoadSeconds    float64  `json:"load_seconds"`    // until it was ready, this time
+	CPU            string   `json:"cpu"`             // level that it was compiled for
+	Contract       string   `json:"contract"`        // "" if it follows none
 	Exports        []symbol `json:"exports"`
 	Imports        []symbol `json:"imports"`
 	Problems       []string `json:"problems"`
@@ -61,8 +69,9 @@ type symbol struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-func (a *app) inspect(path string, asJSON bool) error {
-	engine, err := wasihost.NewEngine()
+func (a *app) inspect(path string, o *engineOptions, asJSON bool) error {
+	a.startLog(&logOptions{logFormat: formatText})
+	engine, err := a.newEngine(o)
 	if err != nil {
 		return err
 	}
@@ -99,6 +108,9 @@ func examine(m *wasihost.Module) (*inspection, error) {
 		Size:           m.Size(),
 		Digest:         "sha256:" + hex.EncodeToString(digest[:]),
 		CompileSeconds: m.CompileTime().Seconds(),
+		Code:           string(m.Origin()),
+		LoadSeconds:    m.LoadTime().Seconds(),
+		CPU:            m.CPU(),
 		Exports:        symbols(m.Exports()),
 		Imports:        symbols(m.Imports()),
 		Problems:       []string{},
@@ -113,6 +125,10 @@ func examine(m *wasihost.Module) (*inspection, error) {
 		return nil, err
 	}
 	return found, nil
+}
+
+func secondsText(s float64) string {
+	return roundDuration(time.Duration(s * float64(time.Second))).String()
 }
 
 func symbols(of []wasihost.Symbol) []symbol {
@@ -133,7 +149,14 @@ func (f *inspection) print(w io.Writer) error {
 	fmt.Fprintf(out, "contract\t%s\n", contract)
 	fmt.Fprintf(out, "size\t%s bytes\n", grouped(int64(f.Size)))
 	fmt.Fprintf(out, "digest\t%s\n", f.Digest)
-	fmt.Fprintf(out, "compiled in\t%s\n", roundDuration(time.Duration(f.CompileSeconds*float64(time.Second))))
+	fmt.Fprintf(out, "compiled in\t%s\n", secondsText(f.CompileSeconds))
+	switch wasihost.Origin(f.Code) {
+	case wasihost.FromCache:
+		fmt.Fprintf(out, "from cache in\t%s\n", secondsText(f.LoadSeconds))
+	case wasihost.FromArtifact:
+		fmt.Fprintf(out, "loaded in\t%s\n", secondsText(f.LoadSeconds))
+		fmt.Fprintf(out, "for CPU level\t%s\n", f.CPU)
+	}
 	printSymbols(out, "exports", f.Exports)
 	printSymbols(out, "imports", f.Imports)
 	if err := out.Flush(); err != nil {

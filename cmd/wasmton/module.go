@@ -6,8 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
-	"time"
 
 	"github.com/wasmton/wasmton/wasihost"
 )
@@ -16,34 +17,33 @@ import (
 // or a data file by mistake ends with a message, not with the machine's memory.
 const maxModuleSize = 1 << 30
 
-// compileNotice is how long a module may compile before a person is told why
-// nothing happens. Large modules take seconds.
-const compileNotice = time.Second
-
-// compileModule reads and compiles the module at path. It does not check the
-// contract. All its errors lead to exit code 2.
+// compileModule makes a module of the file at path: it compiles a .wasm or .wat, and
+// loads what "wasmton compile" made. It does not check the contract. All its errors
+// lead to exit code 2.
 func compileModule(engine *wasihost.Engine, path string, console *console) (*wasihost.Module, error) {
+	if wasihost.IsArtifact(path) || strings.EqualFold(filepath.Ext(path), artifactExtension) {
+		module, err := engine.LoadFile(path)
+		if err != nil {
+			return nil, refused(fileError(path, err))
+		}
+		return module, nil
+	}
 	code, err := readModule(path)
 	if err != nil {
 		return nil, refused(err)
 	}
-	done := noticeIfSlow(console, "compiling "+clean(path)+" ...")
+	end := showCompiling(console, path, len(code))
 	module, err := engine.Compile(path, code)
-	done()
+	end()
 	if err != nil {
 		return nil, refused(err)
 	}
 	return module, nil
 }
 
-// noticeIfSlow shows text on a terminal if done is not called soon.
-func noticeIfSlow(console *console, text string) (done func()) {
-	timer := time.AfterFunc(compileNotice, func() { console.setLive(text) })
-	return func() {
-		timer.Stop()
-		console.setLive("")
-	}
-}
+// artifactExtension is by convention that of compiled code, which is known by its
+// first bytes. A file of that name which does not begin so is not taken for a module.
+const artifactExtension = ".cwasm"
 
 func readModule(path string) ([]byte, error) {
 	f, err := os.Open(path)

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 )
 
 func TestReadModule(t *testing.T) {
@@ -36,24 +33,4 @@ func TestReadModule(t *testing.T) {
 			t.Errorf("%s: %v, want an error with %q", path, err, part)
 		}
 	}
-}
-
-func TestANoticeShowsOnlyWhenItTakesLong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		c := &console{w: &out, fd: 1 << 20}
-		done := noticeIfSlow(c, "compiling")
-		time.Sleep(compileNotice - 1)
-		done()
-		time.Sleep(time.Hour)
-		if out.Len() != 0 {
-			t.Errorf("it was quick: %q", out.String())
-		}
-		done = noticeIfSlow(c, "compiling")
-		time.Sleep(compileNotice + 1)
-		done()
-		if got := out.String(); got != eraseLine+"compiling"+eraseLine {
-			t.Errorf("%q", got)
-		}
-	})
 }

@@ -101,7 +101,7 @@ func (a *app) openRunner(ctx context.Context, s *settings, output func(*processo
 		}
 	}()
 	r.reload = newReloader(a, s.processor, r.status.registry)
-	if r.engine, err = wasihost.NewEngine(); err != nil {
+	if r.engine, err = a.newEngine(&s.engineOptions); err != nil {
 		return nil, err
 	}
 	file := fileDigest(s.processor) // before it is compiled: later, it may be another one
@@ -112,7 +112,7 @@ func (a *app) openRunner(ctx context.Context, s *settings, output func(*processo
 	if err := checkModule(guest, &s.guest); err != nil {
 		return nil, err
 	}
-	a.log.Debug("compiled", "module", guest.Name(), "bytes", guest.Size(), "took", guest.CompileTime())
+	a.log.Debug("module ready", "module", guest.Name(), "bytes", guest.Size(), "code", string(guest.Origin()), "took", guest.LoadTime())
 	if r.module, err = wasm.New(ctx, guest, wasm.Config{
 		Guest:        s.guest,
 		MaxInstances: s.maxInstances.n,

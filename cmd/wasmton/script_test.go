@@ -75,6 +75,8 @@ func TestScripts(t *testing.T) {
 		Cmds:                commands,
 		Setup: func(env *testscript.Env) error {
 			env.Values[processes{}] = map[string]*process{}
+			env.Setenv("TARGET", hostTarget())
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
 			for _, g := range guests {
 				code, err := os.ReadFile(g)
 				if err != nil {
@@ -203,7 +205,7 @@ func (t typist) Close() error {
 }
 
 // scriptEnvironment is what processes in the background get of the script's.
-var scriptEnvironment = []string{"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "WASMTON_METRICS_ADDR"}
+var scriptEnvironment = []string{"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "GOCOVERDIR", "WASMTON_METRICS_ADDR"}
 
 func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 	noNeg(ts, neg)
