@@ -20,6 +20,10 @@ import (
 const (
 	DefaultMemoryLimit = 256 << 20
 	DefaultTaskTimeout = 30 * time.Second
+	// DefaultTableLimit is 8 MiB a table.
+	DefaultTableLimit   = 1 << 20
+	DefaultMaxOpenFiles = 128
+	DefaultLogLimit     = 1 << 20
 )
 
 // Config says what a guest may reach and how much it may use. The zero value
@@ -45,6 +49,19 @@ type Config struct {
 	// DefaultTaskTimeout; at most 24 h. It is enforced in steps of 10 ms, up to two
 	// steps late and never early.
 	TaskTimeout time.Duration
+	// TableLimit bounds the elements of each of the guest's tables, which take 8 bytes
+	// each. 0 means DefaultTableLimit; at most 16,777,216. A refused growth is told to
+	// the guest as -1 from table.grow.
+	TableLimit int64
+	// MaxOpenFiles bounds the files and directories that the guest has open at once,
+	// beside its streams and Dirs. 0 means DefaultMaxOpenFiles; at most 256. One more
+	// is refused with EMFILE.
+	MaxOpenFiles int
+	// LogLimit bounds the bytes of output of one task, or of instantiation, that reach
+	// Output. 0 means DefaultLogLimit. What is beyond is counted, and a last line on
+	// standard error says how much it was; to the guest, its writes succeed: a task
+	// that says too much is no failure, and must not fill a disk either.
+	LogLimit int64
 	// Output gets what the guest writes to standard output and error, a line at a
 	// time without its line end, on the goroutine that drives the instance. task
 	// is the index of the task in the batch of the current Drive, or -1 during
@@ -87,6 +104,8 @@ const (
 	maxMemory      = 4 << 30
 	maxTaskTimeout = 24 * time.Hour
 	maxDirs        = 64
+	maxTable       = 1 << 24
+	maxOpenFiles   = shim.FDMax - 3 - maxDirs
 )
 
 // Check says whether the grants can be given: directories exist, limits are in
@@ -104,6 +123,15 @@ func (c *Config) withDefaults() Config {
 	if d.TaskTimeout == 0 {
 		d.TaskTimeout = DefaultTaskTimeout
 	}
+	if d.TableLimit == 0 {
+		d.TableLimit = DefaultTableLimit
+	}
+	if d.MaxOpenFiles == 0 {
+		d.MaxOpenFiles = DefaultMaxOpenFiles
+	}
+	if d.LogLimit == 0 {
+		d.LogLimit = DefaultLogLimit
+	}
 	return d
 }
 
@@ -119,6 +147,15 @@ func (c *Config) checkValues() error {
 	}
 	if t := c.TaskTimeout; t < 0 || t > maxTaskTimeout {
 		add("task timeout of %v: it must be more than 0 and at most 24h", t)
+	}
+	if n := c.TableLimit; n < 0 || n > maxTable {
+		add("table limit of %d elements: it must be between 1 and %d", n, maxTable)
+	}
+	if n := c.MaxOpenFiles; n < 0 || n > maxOpenFiles {
+		add("%d open files: there must be between 1 and %d", n, maxOpenFiles)
+	}
+	if n := c.LogLimit; n < 0 {
+		add("log limit of %d bytes: it must be more than 0", n)
 	}
 	for i, a := range c.Args {
 		if why := unfit(a); why != "" {

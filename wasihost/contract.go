@@ -59,6 +59,9 @@ func (m *Module) examine() {
 	if m.outline.Memories > 1 {
 		m.problems = append(m.problems, fmt.Sprintf("it has %d memories, and a guest may have one", m.outline.Memories))
 	}
+	if n := len(m.outline.Tables); n > maxTables {
+		m.problems = append(m.problems, fmt.Sprintf("it has %d tables, and a guest may have %d", n, maxTables))
+	}
 	m.listSources()
 }
 

@@ -55,18 +55,48 @@ func (e *LinkError) Error() string {
 	return fmt.Sprintf("%s: %d problems:\n  - %s", e.Name, len(e.Problems), strings.Join(e.Problems, "\n  - "))
 }
 
+// Limited is what a limit of Config counts.
+type Limited string
+
+// What modules may need too much of.
+const (
+	MemoryBytes   Limited = "memory"
+	TableElements Limited = "table"
+)
+
+// LimitError is a module that needs more to start than a limit allows.
+type LimitError struct {
+	Name        string
+	What        Limited
+	Need, Limit int64 // in bytes or elements
+}
+
+// Error gives both numbers, and the flag that sets the limit.
+func (e *LimitError) Error() string {
+	if e.What == TableElements {
+		return fmt.Sprintf("%s: it needs a table of %d elements to start, and the limit is %d (--table-limit sets the limit)", e.Name, e.Need, e.Limit)
+	}
+	return fmt.Sprintf("%s: it needs %s of memory to start, and the limit is %s (--memory-limit sets the limit)",
+		e.Name, bytesText(e.Need), bytesText(e.Limit))
+}
+
 // TrapError is a guest that trapped.
 type TrapError struct {
 	Reason    string  // what happened, such as "unreachable instruction executed"
 	Backtrace []Frame // innermost first, the shim's own frames left out, at most 64
 	Memory    int64   // the guest's linear memory in bytes when it trapped
 	Limit     int64   // its limit
+	// Stack is the limit of the stack in bytes where that was exhausted, else 0.
+	Stack int64
 }
 
 // Error gives the reason, the memory in use, and the backtrace on lines of its own.
 func (e *TrapError) Error() string {
 	var b strings.Builder
 	b.WriteString("the guest trapped: " + e.Reason)
+	if e.Stack > 0 {
+		fmt.Fprintf(&b, "; the stack is limited to %s, --stack-limit sets the limit", bytesText(e.Stack))
+	}
 	if e.Limit > 0 {
 		fmt.Fprintf(&b, " (it had %s of %s memory", bytesText(e.Memory), bytesText(e.Limit))
 		if e.Memory > e.Limit/2 {

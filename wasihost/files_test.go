@@ -440,7 +440,7 @@ func TestDescriptorsAreBounded(t *testing.T) {
 			t.Fatalf("errno %d after %d", e, opened)
 		}
 	}
-	if want := shim.FDMax - 5; opened != want {
+	if want := DefaultMaxOpenFiles; opened != want {
 		t.Errorf("%d files could be open, want %d", opened, want)
 	}
 	// The numbers are not used again, so they grow beyond the bound.

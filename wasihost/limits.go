@@ -21,12 +21,9 @@ const (
 	slackTicks = 1
 )
 
-// Bounds of what a store holds, whatever the configuration says. They keep a
-// module from taking memory that MemoryLimit does not count.
-const (
-	maxTableElements = 1 << 20 // 8 MiB a table
-	maxTables        = 8
-)
+// maxTables bounds the tables of a guest, whatever the configuration says: MemoryLimit
+// does not count what they take.
+const maxTables = 8
 
 // clock counts ticks for an engine while any of its guests runs, and rests when
 // none does. Each tick ends an epoch, at which the library calls back into each

@@ -54,12 +54,12 @@ func (m *Module) instantiate(ctx context.Context, cfg *Config, e extent) (*Insta
 	}()
 	in.limit = limitTicks(in.cfg.TaskTimeout)
 	in.output.to = cfg.Output
+	in.output.limit = in.cfg.LogLimit
 	if ctx.Err() != nil || m.engine.interrupted.Load() {
 		return in, ErrInterrupted
 	}
-	if m.minMemory > in.cfg.MemoryLimit {
-		return in, fmt.Errorf("%s: it needs %s of memory to start, and the limit is %s (--memory-limit sets the limit)",
-			m.name, bytesText(m.minMemory), bytesText(in.cfg.MemoryLimit))
+	if err := m.startsWithin(&in.cfg); err != nil {
+		return in, err
 	}
 	shimmed, err := m.shim()
 	if err != nil {
@@ -93,14 +93,29 @@ func (m *Module) instantiate(ctx context.Context, cfg *Config, e extent) (*Insta
 	return in, nil
 }
 
+// startsWithin says whether the module's memory and tables are within the limits from
+// the start. The library would refuse them too, without a word on which limit it was.
+func (m *Module) startsWithin(cfg *Config) error {
+	if m.minMemory > cfg.MemoryLimit {
+		return &LimitError{Name: m.name, What: MemoryBytes, Need: m.minMemory, Limit: cfg.MemoryLimit}
+	}
+	for _, least := range m.outline.Tables {
+		if least > uint64(cfg.TableLimit) {
+			return &LimitError{Name: m.name, What: TableElements, Need: int64(least), Limit: cfg.TableLimit}
+		}
+	}
+	return nil
+}
+
 // linkGuest instantiates the shim's front and the guest, which runs the guest's
 // start function.
 func (in *Instance) linkGuest(v *variant) (front, guest handle, err error) {
-	in.store.Limiter(in.cfg.MemoryLimit, maxTableElements, 2, maxTables+1, 1)
+	in.store.Limiter(in.cfg.MemoryLimit, maxTable, 2, maxTables+1, 1) // the front's table is ours
 	front, err = in.make(v.front, &sources{}, handle{}, handle{})
 	if err != nil {
 		return front, guest, err
 	}
+	in.store.Limiter(in.cfg.MemoryLimit, in.cfg.TableLimit, 2, maxTables+1, 1)
 	m := in.module
 	guest, o, missing := instantiate(in.context, pointer(m.module), pointer(in.engine.linker), &m.sources, front, handle{})
 	if missing > 0 {
@@ -146,6 +161,7 @@ func (in *Instance) linkBack(v *variant, front, guest handle) error {
 	in.box.addDescriptor(1, shim.FDStdout)
 	in.box.addDescriptor(2, shim.FDStderr)
 	in.box.addDescriptor(0, 0)
+	in.box.setWord(shim.FDLimit, uint32(firstDir+len(in.cfg.Dirs)+in.cfg.MaxOpenFiles))
 	for i, d := range in.cfg.Dirs {
 		var flags uint32
 		if d.ReadOnly {
@@ -161,7 +177,7 @@ const firstDir = 3
 
 // limitMemory bounds each memory of the store from now on.
 func (in *Instance) limitMemory(most int64) {
-	in.store.Limiter(most, maxTableElements, 3, maxTables+1, 2)
+	in.store.Limiter(most, in.cfg.TableLimit, 3, maxTables+1, 2)
 }
 
 // initialize calls the guest's _initialize.

@@ -2,6 +2,7 @@ package wasihost
 
 import (
 	"bytes"
+	"fmt"
 
 	wt "github.com/bytecodealliance/wasmtime-go/v14"
 
@@ -19,6 +20,9 @@ type output struct {
 	pending bool                                       // a partial line is held
 	partial [3][]byte                                  // by stream; element 0 is not used
 	task    int                                        // whose the partial lines are, as the shim counts
+	limit   int64                                      // bytes that are taken of a task
+	taken   int64                                      // of the task at hand
+	cut     int64                                      // bytes of it beyond the limit
 }
 
 // hostDrain is called by the shim when the output area is full.
@@ -62,6 +66,13 @@ func (o *output) write(task int, stream Stream, data []byte) {
 		o.endTask()
 		o.task = task
 	}
+	if room := o.limit - o.taken; int64(len(data)) > room {
+		o.cut += int64(len(data)) - room
+		if data = data[:room]; room == 0 {
+			return
+		}
+	}
+	o.taken += int64(len(data))
 	for {
 		line, rest, whole := bytes.Cut(data, []byte("\n"))
 		o.add(stream, line, whole)
@@ -95,16 +106,21 @@ func (o *output) add(stream Stream, data []byte, whole bool) {
 	}
 }
 
+// endTask hands over what has no newline, and says what was left out.
 func (o *output) endTask() {
-	if !o.pending {
-		return
-	}
-	o.pending = false
-	for s := Stdout; s <= Stderr; s++ {
-		if line := o.partial[s]; len(line) > 0 {
-			o.partial[s] = nil
-			o.hand(s, line)
+	cut := o.cut
+	o.taken, o.cut = 0, 0
+	if o.pending {
+		o.pending = false
+		for s := Stdout; s <= Stderr; s++ {
+			if line := o.partial[s]; len(line) > 0 {
+				o.partial[s] = nil
+				o.hand(s, line)
+			}
 		}
+	}
+	if cut > 0 {
+		o.hand(Stderr, fmt.Appendf(nil, "wasmton: %d more bytes of output were left out: --log-limit is %s", cut, bytesText(o.limit)))
 	}
 }
 

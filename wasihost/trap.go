@@ -14,6 +14,9 @@ import (
 // thousands.
 const maxFrames = 64
 
+// trapStackOverflow is the code of a trap for want of stack.
+const trapStackOverflow = 0
+
 // trapIndirectCallToNull is the code of the trap that calling the shim ends in
 // before its back is there.
 const trapIndirectCallToNull = 4
@@ -66,7 +69,11 @@ func (in *Instance) failure(o outcome) error {
 
 func (in *Instance) trapped(reason string, o outcome) error {
 	frames, _ := backtrace(o)
-	return &TrapError{Reason: reason, Backtrace: frames, Memory: in.MemoryUse(), Limit: in.cfg.MemoryLimit}
+	err := &TrapError{Reason: reason, Backtrace: frames, Memory: in.MemoryUse(), Limit: in.cfg.MemoryLimit}
+	if o.code() == trapStackOverflow {
+		err.Stack = in.engine.cfg.StackLimit
+	}
+	return err
 }
 
 // boundsReason says which bytes a call of the shim's was asked to touch.

@@ -41,6 +41,7 @@ type options struct {
 	metricsAddr       string
 	lifeOptions
 	engineOptions
+	limitOptions
 
 	// the main form alone
 	from           fromValue
@@ -69,6 +70,7 @@ func newOptions() *options {
 		maxPendingRecords: positiveInt{100_000, math.MaxInt32},
 		maxPendingBytes:   64 << 20,
 		connectTimeout:    positiveDuration(15 * time.Second),
+		limitOptions:      newLimitOptions(),
 		logOptions:        logOptions{logFormat: formatText},
 	}
 }
@@ -92,6 +94,7 @@ func (o *options) addProcessingFlags(fs *pflag.FlagSet) {
 	fs.Var(&o.maxPendingRecords, "max-pending-records", "unfinished records a partition, before fetching pauses")
 	fs.Var(&o.maxPendingBytes, "max-pending-bytes", "bytes of unfinished records a partition, before fetching pauses")
 	fs.StringVar(&o.metricsAddr, "metrics-addr", "", "serve /metrics, /livez and /readyz on this `address`, such as :9464")
+	o.addLimitFlags(fs)
 	o.addEngineFlags(fs)
 	o.addLogFlags(fs)
 }
@@ -232,6 +235,7 @@ func (s *settings) fill(lookup func(string) (string, bool)) []error {
 		MemoryLimit: int64(s.memoryLimit),
 		TaskTimeout: time.Duration(s.taskTimeout),
 	}
+	problems = append(problems, s.limit(&s.guest)...)
 	if s.memoryLimit < 1 || s.memoryLimit > 4<<30 {
 		problems = append(problems, errors.New("--memory-limit: must be from 1 byte to 4GiB, which is all that a 32-bit module can address"))
 	}

@@ -110,7 +110,7 @@
   (i32.shr_u (call $fd_flags (local.get $fd)) (i32.const 1)))
 
 (func $fd_full (result i32)
-  (i32.ge_u (i32.load $box (i32.const %FDCount%)) (i32.const %FDMax%)))
+  (i32.ge_u (i32.load $box (i32.const %FDCount%)) (i32.load $box (i32.const %FDLimit%))))
 
 (func $fd_add (param $fd i32) (param $flags i32)
   (local $n i32) (local $at i32)

@@ -238,7 +238,7 @@ var numbers = map[string]int{
 	"FaultLen": FaultLen, "FaultMemory": FaultMemory,
 	"FaultBounds": FaultBounds, "FaultExit": FaultExit,
 
-	"FDTable": FDTable, "FDCount": FDCount, "FDMax": FDMax, "FDEntry": FDEntry,
+	"FDTable": FDTable, "FDCount": FDCount, "FDLimit": FDLimit, "FDEntry": FDEntry,
 	"FDReadOnly": FDReadOnly,
 
 	"Output": Output, "OutputWord": Output + 4, "OutputData": Output + OutputHead, "OutputHead": OutputHead,

@@ -16,7 +16,7 @@ func TestTheMailboxHasRoomForAll(t *testing.T) {
 	var areas []area
 	for name, at := range map[string]int{
 		"Cursor": Cursor, "Count": Count, "Next": Next, "Yield": Yield, "Status": Status, "Value": Value,
-		"OutputLen": OutputLen, "Instance": Instance, "FDCount": FDCount, "Mute": Mute, "Fault": Fault, "FaultCall": FaultCall,
+		"OutputLen": OutputLen, "Instance": Instance, "FDCount": FDCount, "FDLimit": FDLimit, "Mute": Mute, "Fault": Fault, "FaultCall": FaultCall,
 	} {
 		areas = append(areas, area{name, at, 4})
 	}

@@ -43,6 +43,8 @@ const (
 	FaultAddr   = 48
 	FaultLen    = 56
 	FaultMemory = 64
+	// FDLimit is the number of entries that the descriptor table may have.
+	FDLimit = 72
 	// Mark is the number of pages of guest memory above which drive returns after
 	// the task that runs.
 	Mark = 120
@@ -53,7 +55,7 @@ const (
 	FDTable = 128
 	// FDMax bounds the descriptors that a guest has open, standard streams and
 	// granted directories included.
-	FDMax = 256
+	FDMax = 3 + 64 + 256
 
 	Output     = 4096
 	OutputSize = 4096
