@@ -42,8 +42,8 @@ func NewEngine() (*Engine, error) { return NewEngineWith(EngineConfig{}) }
 // advance ends the epoch.
 func (e *Engine) advance() { advanceEpoch(pointer(e.engine)) }
 
-// stillEngine makes an engine whose clock stands still.
-func stillEngine(cfg EngineConfig) (*Engine, error) {
+// newEngine makes an engine whose clock stands still.
+func newEngine(cfg EngineConfig) (*Engine, error) {
 	e := &Engine{
 		cfg:       cfg,
 		clock:     newClock(),

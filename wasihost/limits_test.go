@@ -322,7 +322,7 @@ const loopAtStart = `(module ` + pollImport + aMemory + `
 // stillEngine is an engine whose clock stands still.
 func stillEngine(t *testing.T) *Engine {
 	t.Helper()
-	e, err := newEngine()
+	e, err := newEngine(EngineConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}

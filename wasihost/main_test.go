@@ -37,9 +37,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// newEngine makes an engine whose clock stands still.
-func newEngine() (*Engine, error) { return stillEngine(EngineConfig{}) }
-
 func compile(t testing.TB, e *Engine, text string) *Module {
 	t.Helper()
 	m, err := e.Compile("guest.wat", []byte(text))

@@ -31,7 +31,7 @@ type EngineConfig struct {
 // NewEngineWith is NewEngine with a configuration. The error says what of it cannot
 // be had on this machine.
 func NewEngineWith(cfg EngineConfig) (*Engine, error) {
-	e, err := stillEngine(cfg)
+	e, err := newEngine(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ type output struct {
 	pending bool                                       // a partial line is held
 	partial [3][]byte                                  // by stream; element 0 is not used
 	task    int                                        // whose the partial lines are, as the shim counts
-	limit   int64                                      // bytes that are taken of a task
+	limit   int64                                      // bytes that are taken of a task; 0 for all
 	taken   int64                                      // of the task at hand
 	cut     int64                                      // bytes of it beyond the limit
 }
@@ -66,7 +66,7 @@ func (o *output) write(task int, stream Stream, data []byte) {
 		o.endTask()
 		o.task = task
 	}
-	if room := o.limit - o.taken; int64(len(data)) > room {
+	if room := o.limit - o.taken; o.limit > 0 && int64(len(data)) > room {
 		o.cut += int64(len(data)) - room
 		if data = data[:room]; room == 0 {
 			return

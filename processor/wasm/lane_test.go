@@ -92,7 +92,8 @@ func TestGuestsPassTheSuite(t *testing.T) {
 	for name, max := range map[string]int{"an instance a lane": 0, "lanes that share two instances": 2} {
 		t.Run(name, func(t *testing.T) {
 			processortest.Run(t, func(t *testing.T, seen func([]byte)) processor.Factory {
-				return module(t, echo, wasm.Config{MaxInstances: max, Output: whole(seen)})
+				guest := wasihost.Config{LogLimit: 64 << 20} // it says what it was given, and that is large
+				return module(t, echo, wasm.Config{Guest: guest, MaxInstances: max, Output: whole(seen)})
 			})
 		})
 	}
