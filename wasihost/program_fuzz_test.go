@@ -72,7 +72,7 @@ var instructions = func() []instruction {
 // Bounds of a program: the stack that one instruction may see, the blocks that may be
 // open, and the instructions in all.
 const (
-	maxStack   = 40
+	fuzzStack   = 40
 	maxBlocks  = 20
 	maxProgram = 2000
 )
@@ -156,7 +156,7 @@ func (p *program) step() {
 	default:
 		p.emit(instructions[c%len(instructions)])
 	}
-	if len(p.stack)-p.floor() > maxStack {
+	if len(p.stack)-p.floor() > fuzzStack {
 		p.drop(p.floor())
 	}
 }
