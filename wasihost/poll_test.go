@@ -118,6 +118,18 @@ func TestPoll(t *testing.T) {
 			t.Errorf("it returned %v early", time.Duration(until-now))
 		}
 	})
+	t.Run("events in the place of their subscriptions", func(t *testing.T) {
+		p := newPuppet(t, nil)
+		for i := range 3 {
+			copy(p.memory()[pollIn+i*subscriptionSize:], clockSub(uint64(70+i), clockMonotonic, 0, false).bytes())
+		}
+		p.want(0, "poll_oneoff", pollIn, pollIn, 3, pollCount)
+		for i := range 3 {
+			if got := p.long(pollIn + i*eventSize); got != uint64(70+i) {
+				t.Errorf("event %d is that of %d", i, got)
+			}
+		}
+	})
 	t.Run("memory around the events stays as it is", func(t *testing.T) {
 		p := newPuppet(t, nil)
 		for i := pollEvents - 8; i < pollEvents+200; i++ {
