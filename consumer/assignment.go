@@ -127,16 +127,17 @@ func (c *Consumer) onLost(_ context.Context, _ *kgo.Client, lost map[string][]in
 
 // attach begins a partition. The fence is held.
 func (c *Consumer) attach(id int32) *partition {
+	c.undone = slices.DeleteFunc(c.undone, func(p *partition) bool { return isClosed(p.done) })
 	var before []<-chan struct{}
-	for _, done := range c.lastOf[id] {
-		if !isClosed(done) {
-			before = append(before, done)
+	for _, p := range c.undone {
+		if p.id == id {
+			before = append(before, p.done)
 		}
 	}
 	p := newPartition(c, id, before)
 	c.parts[id] = p
+	c.undone = append(c.undone, p)
 	delete(c.broken, id)
-	c.lastOf[id] = append(before[:len(before):len(before)], p.done)
 	c.publish()
 	return p
 }

@@ -214,6 +214,8 @@ func (k *committer) report(errs ...error) {
 	case err == nil:
 	case groupFatal(err) != "":
 		c.fail(&GroupError{Group: c.cfg.Group, Reason: groupFatal(err), Err: err})
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		c.fail(topicError(c.cfg.Topic, err))
 	case rebalancing(err):
 		c.log.Debug("commit put off, the group is rebalancing", "error", err)
 	case !k.failing:

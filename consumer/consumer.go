@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,9 +60,9 @@ type Consumer struct {
 
 	fence    fence // guards all below, up to the blank line
 	parts    map[int32]*partition
-	leaving  map[*partition]struct{}
-	lastOf   map[int32][]<-chan struct{} // done of the partitions of this number so far
-	broken   map[int32]brokenSpan        // partitions that give errors only
+	leaving  map[*partition]struct{} // detached, and not committed for the last time
+	undone   []*partition            // all of them, as long as a lane may run
+	broken   map[int32]brokenSpan    // partitions that give errors only
 	stopping bool
 
 	batchMax int // of a lane
@@ -101,7 +103,6 @@ func New(cfg Config) (*Consumer, error) {
 		brokers:  &brokerWatch{log: cfg.Logger, away: make(map[string]bool), quiet: true},
 		parts:    make(map[int32]*partition),
 		leaving:  make(map[*partition]struct{}),
-		lastOf:   make(map[int32][]<-chan struct{}),
 		broken:   make(map[int32]brokenSpan),
 		fence:    newFence(),
 		assigned: make(chan struct{}),
@@ -233,30 +234,33 @@ func (c *Consumer) shutdown() error {
 	started := time.Now()
 	c.fence.Lock()
 	c.stopping = true
-	var ids []int32
-	for id := range c.parts {
-		ids = append(ids, id)
-	}
+	ids := slices.Collect(maps.Keys(c.parts))
 	c.fence.Unlock()
-	parts := c.detachAll(ids)
+	c.detachAll(ids)
 
-	drainAll(parts, c.cfg.DrainTimeout, ErrStopping)
+	// A revoke may be draining partitions of its own at this moment: they are drained
+	// here as well, and it comes to its end with us. And a lane may run of a partition
+	// that went long ago: it did not return when its work was cut.
+	c.fence.Lock()
+	parts := slices.Collect(maps.Keys(c.leaving))
+	undone := slices.Clone(c.undone)
+	c.fence.Unlock()
+	drainAll(undone, c.cfg.DrainTimeout, ErrStopping)
 	var errs []error
 	if err := c.lastCommit(parts); err != nil {
 		errs = append(errs, &CommitError{Group: c.cfg.Group, Err: err})
 	}
+	c.forget(parts)
+	c.leave()
+	c.commits.stop()
+
 	var running []Running
-	for _, p := range parts {
+	for _, p := range undone {
 		running = append(running, p.stillRunning()...)
 	}
 	if len(running) > 0 {
 		errs = append(errs, &DrainError{Waited: time.Since(started), Running: running})
-	}
-	c.forget(parts)
-
-	c.leave() // returns when the callbacks have
-	c.commits.stop()
-	if len(running) == 0 {
+	} else {
 		c.lanes.Wait()
 	}
 	return errors.Join(errs...)

@@ -429,3 +429,33 @@ func TestATailWithRecordsIsNotPassed(t *testing.T) {
 		cluster.Check(t, consumertest.All...)
 	})
 }
+
+// Records are deleted while they wait to be read: the end is where the log begins.
+func TestATailThatIsDeletedMeanwhileIsPassed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := consumertest.NewCluster(t, 1)
+		for range 100 {
+			cluster.ProduceRecords(perPartition(1, 0)...) // batches of one
+		}
+		a := cluster.Start("a", consumer.Config{UntilEnd: true, MaxPendingRecords: 10, Factory: takes(time.Second),
+			ClientOptions: []kgo.Opt{kgo.FetchMaxPartitionBytes(700)}})
+		time.Sleep(5 * time.Second)
+		if err := cluster.DeleteRecords(consumertest.Topic, 0, 100); err != nil {
+			t.Fatal(err)
+		}
+		cluster.Gone(0, 100)
+		start := time.Now()
+		if err := a.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(start); d > time.Minute {
+			t.Errorf("it took %v", d)
+		}
+		if n := a.Stats().Processed; n < 10 || n > 90 {
+			t.Errorf("%d records were processed: the test shows nothing", n)
+		}
+		if at := cluster.Committed()[0]; at != 100 {
+			t.Errorf("committed %d, want 100", at)
+		}
+	})
+}

@@ -52,12 +52,8 @@ func (l *lane) run() {
 	defer l.p.c.lanes.Done()
 	defer l.p.laneDone()
 	defer l.closeProcessor()
-	for _, before := range l.p.before {
-		select {
-		case <-before:
-		case <-l.p.ctx.Done():
-			return
-		}
+	if !l.waitTurn() {
+		return
 	}
 	for {
 		recs := l.p.take(l, min(l.pace.Size(), l.p.c.batchMax))
@@ -71,6 +67,26 @@ func (l *lane) run() {
 			return
 		}
 	}
+}
+
+// waitTurn waits until those who had the partition before are out of it. It reports
+// false if there is no turn any more: the work was cut, or is drained before it
+// began.
+func (l *lane) waitTurn() bool {
+	for _, before := range l.p.before {
+		for !isClosed(before) {
+			select {
+			case <-before:
+			case <-l.p.ctx.Done():
+				return false
+			case <-l.woken:
+				if l.p.isDraining() {
+					return false
+				}
+			}
+		}
+	}
+	return true
 }
 
 // process runs one batch and settles it. It reports false if the lane is to end.

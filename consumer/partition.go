@@ -55,9 +55,9 @@ type partition struct {
 	// beyond are records that lie too far above the watermark to be tracked. They
 	// wait for it, and the partition is paused. They count as pending.
 	beyond []*kgo.Record
-	paused bool // no fetching; the poll loop decides
-	asked  bool // the poll loop was told that it may resume
-	hwm    int64
+	paused bool  // no fetching; the poll loop decides
+	asked  bool  // the poll loop was told that it may resume
+	end    int64 // of the log, as a reader sees it; -1 until known
 	// committed is the group's offset as last committed or found; -1 for none.
 	committed int64
 	closed    bool // nothing is committed any more
@@ -75,7 +75,7 @@ func newPartition(c *Consumer, id int32, before []<-chan struct{}) *partition {
 		epoch:   -1,
 		sched:   newScheduler(c.cfg.Concurrency),
 		lanes:   make([]*lane, c.cfg.Concurrency),
-		started: -1, hwm: -1, committed: -1, goal: -1,
+		started: -1, end: -1, committed: -1, goal: -1,
 	}
 	if goal, ok := c.goals[id]; ok {
 		p.goal = goal
@@ -95,10 +95,11 @@ func (p *partition) begin(offset int64, epoch int32, committed int64) {
 	}
 }
 
-// admit takes what one poll has of this partition. It reports false if the records
+// admit takes what one poll has of this partition, and the end of the log that came
+// with it. It reports false if the records
 // lie below what was admitted before: the log was cut off and grew again, and
 // nothing that we know of it holds. The fence is held.
-func (p *partition) admit(recs []*kgo.Record, hwm int64) bool {
+func (p *partition) admit(recs []*kgo.Record, end int64) bool {
 	if len(recs) > 0 && recs[0].Offset < p.floor() {
 		return false
 	}
@@ -110,7 +111,7 @@ func (p *partition) admit(recs []*kgo.Record, hwm int64) bool {
 
 	p.mu.Lock()
 	defer p.unlock()
-	p.hwm = max(hwm, p.next) // records may be newer than the watermark beside them
+	p.end = max(end, p.next) // records may be newer than the end that came with them
 	if p.next < 0 {
 		return true
 	}
@@ -387,6 +388,13 @@ func (p *partition) drain() {
 			l.wake()
 		}
 	}
+}
+
+// isDraining reports whether the partition starts nothing new.
+func (p *partition) isDraining() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.draining
 }
 
 // laneDone is called by a lane at its end.

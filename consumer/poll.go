@@ -116,7 +116,11 @@ func (c *Consumer) admit(fp *kgo.FetchPartition) {
 	if len(fp.Records) > 0 {
 		c.fetchWorks(fp.Partition)
 	}
-	if !p.admit(fp.Records, fp.HighWatermark) {
+	end := fp.HighWatermark
+	if c.readCommitted {
+		end = fp.LastStableOffset
+	}
+	if !p.admit(fp.Records, end) {
 		cut := fp.Records[0].Offset
 		c.log.Warn("the log was cut off below what was read already; going on from there",
 			"partition", p.id, "had", p.next, "offset", cut)
@@ -127,7 +131,7 @@ func (c *Consumer) admit(fp *kgo.FetchPartition) {
 			}
 			return
 		}
-		p.admit(fp.Records, fp.HighWatermark)
+		p.admit(fp.Records, end)
 	}
 	if p.pause() {
 		c.cl.PauseFetchPartitions(c.only(p.id))

@@ -249,3 +249,24 @@ func TestGivenBackPartitionWaitsForItsOldLanes(t *testing.T) {
 		}
 	})
 }
+
+// A partition that was at its bound when it went is fetched again when it comes back:
+// the client keeps partitions paused over assignments.
+func TestAPausedPartitionThatComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := consumertest.NewCluster(t, 1)
+		cluster.Produce(1000)
+		a := cluster.Start("a", consumer.Config{MaxPendingRecords: 10, Factory: takes(100 * time.Millisecond),
+			ClientOptions: []kgo.Opt{kgo.FetchMaxPartitionBytes(2000)}})
+		time.Sleep(5 * time.Second)
+		if _, paused := a.Pending(0); !paused {
+			t.Fatal("the partition is not paused: the test shows nothing")
+		}
+		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID})
+		time.Sleep(3 * time.Minute)
+		if err := a.Stop(); err != nil {
+			t.Error(err)
+		}
+		cluster.Check(t, consumertest.All...)
+	})
+}

@@ -105,8 +105,8 @@ func (p *partition) gauges() gauges {
 	g := gauges{pending: p.pending, bytes: p.bytes, paused: p.paused, watermark: -1, committed: p.committed, lag: -1}
 	if p.mark != nil {
 		g.watermark = p.mark.At()
-		if p.hwm >= 0 {
-			g.lag = max(0, p.hwm-g.watermark)
+		if p.end >= 0 {
+			g.lag = max(0, p.end-g.watermark)
 		}
 	}
 	return g

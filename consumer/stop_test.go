@@ -4,11 +4,16 @@ package consumer_test
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wasmton/wasmton/consumer"
 	"github.com/wasmton/wasmton/consumer/consumertest"
@@ -95,5 +100,69 @@ func TestAFailureWhileStopping(t *testing.T) {
 		if d := a.Stats().Elapsed; d != elapsed || d < 5*time.Second || d > 10*time.Second {
 			t.Errorf("%v elapsed, and then %v", elapsed, d)
 		}
+	})
+}
+
+// A lane that did not return when its partition went is waited for at the stop, and
+// named.
+func TestAStopNamesALaneOfAPartitionThatWent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := consumertest.NewCluster(t, 1)
+		release := make(chan struct{})
+		a := cluster.Start("a", consumer.Config{DrainTimeout: 5 * time.Second,
+			Factory: processor.Func(func(context.Context, *processor.Record) error {
+				<-release
+				return nil
+			})})
+		time.Sleep(5 * time.Second)
+		cluster.ProduceRecords(&kgo.Record{})
+		time.Sleep(time.Second)
+		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID})
+		time.Sleep(20 * time.Second) // lost, and assigned again; the new lane waits for the old one
+		start := time.Now()
+		err := a.Stop()
+		var drain *consumer.DrainError
+		if !errors.As(err, &drain) || !slices.Equal(drain.Running, []consumer.Running{{Topic: consumertest.Topic}}) {
+			t.Errorf("Run returned %v, want tasks/0@0", err)
+		}
+		if d := time.Since(start); d > 8*time.Second {
+			t.Errorf("the stop took %v", d)
+		}
+		close(release)
+	})
+}
+
+// A stop while a revoke drains: both come to an end together, and what was done is
+// committed.
+func TestAStopWhileARevokeDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := consumertest.NewCluster(t, 2)
+		a := cluster.Start("a", consumer.Config{DrainTimeout: 15 * time.Second, Factory: takes(12 * time.Second)})
+		time.Sleep(5 * time.Second)
+		cluster.ProduceRecords(perPartition(1, 0, 1)...)
+		time.Sleep(time.Second)
+		b := cluster.Start("b", consumer.Config{})
+		time.Sleep(6 * time.Second)
+		if n := a.Stats().Assigned; n != 1 {
+			t.Fatalf("%d partitions are assigned to a, so none is draining", n)
+		}
+		start := time.Now()
+		if err := a.Stop(); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(start); d > 10*time.Second {
+			t.Errorf("the stop took %v", d)
+		}
+		if n := a.Stats().Processed; n != 2 {
+			t.Errorf("a processed %d records, want those of both partitions", n)
+		}
+		time.Sleep(time.Minute)
+		if n := b.Stats().Processed; n != 0 {
+			t.Errorf("b processed %d records again", n)
+		}
+		if err := b.Stop(); err != nil {
+			t.Error(err)
+		}
+		cluster.Check(t, consumertest.All...)
 	})
 }

@@ -96,7 +96,7 @@ func (t *tails) refresh(ctx context.Context) error {
 	for _, p := range t.c.owned() {
 		if end, ok := ends[p.id]; ok {
 			p.mu.Lock()
-			p.hwm = max(p.hwm, end)
+			p.end = max(p.end, end)
 			p.mu.Unlock()
 		}
 	}
@@ -154,6 +154,9 @@ func (t *tails) probe(ctx context.Context, id int32, at int64) (int64, error) {
 			return at, err
 		}
 		rp, err := onlyPartition(resp.(*kmsg.FetchResponse))
+		if errors.Is(err, kerr.OffsetOutOfRange) && rp.LogStartOffset > at {
+			return rp.LogStartOffset, nil // deleted meanwhile, and nothing came after it
+		}
 		if err != nil {
 			return at, err
 		}
@@ -221,7 +224,7 @@ func (p *partition) idleBelowEnd() (at int64, ok bool) {
 		return 0, false
 	}
 	at = p.mark.At()
-	return at, at < max(p.hwm, p.goal)
+	return at, at < max(p.end, p.goal)
 }
 
 // skip moves the watermark over offsets without records, if the partition still
@@ -233,6 +236,6 @@ func (c *Consumer) skip(p *partition, from, to int64) {
 	defer p.unlock()
 	if p.pending == 0 && p.mark.At() == from && p.mark.End() == from && p.next <= from {
 		p.mark.Skip(to)
-		p.hwm = max(p.hwm, to)
+		p.end = max(p.end, to)
 	}
 }
