@@ -35,14 +35,14 @@ func realDir(t *testing.T) string {
 
 func TestDirectoriesToAFile(t *testing.T) {
 	root := realDir(t)
-	write(t, filepath.Join(root, "plain/m.wasm"), "")
-	write(t, filepath.Join(root, "mount/..2026/m.wasm"), "")
-	write(t, filepath.Join(root, "releases/42/sub/m.wasm"), "")
+	write(t, filepath.Join(root, "plain", "m.wasm"), "")
+	write(t, filepath.Join(root, "mount", "..2026", "m.wasm"), "")
+	write(t, filepath.Join(root, "releases", "42", "sub", "m.wasm"), "")
 	link := func(target, name string) { must(t, os.Symlink(target, filepath.Join(root, name))) }
 	link("..2026", "mount/..data")
 	link("..data/m.wasm", "mount/m.wasm")
 	link("releases/42", "current")
-	link(filepath.Join(root, "plain/m.wasm"), "absolute.wasm")
+	link(filepath.Join(root, "plain", "m.wasm"), "absolute.wasm")
 	link("loop", "loop")
 	link("nowhere/m.wasm", "dangling")
 	link("current/sub/../../../plain", "up") // by way of what current is, not of its name

@@ -9,13 +9,13 @@ import (
 	"github.com/wasmton/wasmton/wasihost"
 )
 
-// poolModule is a module whose instances are empty: they can be handed around and
-// closed, and nothing else.
-func poolModule(t *testing.T, most int) (m *Module, made *int) {
+// poolModule is a module with room for one instance. Instances are empty: they can be
+// handed around and closed, and nothing else.
+func poolModule(t *testing.T) (m *Module, made *int) {
 	t.Helper()
 	m, made = &Module{}, new(int)
 	m.guest.Store(&wasihost.Module{})
-	m.pool = newPool(most, func(context.Context) (*instance, error) {
+	m.pool = newPool(1, func(context.Context) (*instance, error) {
 		*made++
 		return &instance{Instance: new(wasihost.Instance), module: m, guest: m.guest.Load()}, nil
 	})
@@ -53,7 +53,7 @@ func queue(t *testing.T, p *pool) chan gift {
 // During a change there is one instance above the bound. The first lane that comes
 // with an old one gives up its place, although others wait for one.
 func TestTheBoundHoldsAgainAfterAChange(t *testing.T) {
-	m, made := poolModule(t, 1)
+	m, made := poolModule(t)
 	busy, other, third := addLane(m), addLane(m), addLane(m)
 	busy.busy.Lock()
 	var err error
@@ -99,7 +99,7 @@ func TestTheBoundHoldsAgainAfterAChange(t *testing.T) {
 
 // The same where the lane's old instance died on its last task.
 func TestTheBoundHoldsAgainAfterATrapInAChange(t *testing.T) {
-	m, _ := poolModule(t, 1)
+	m, _ := poolModule(t)
 	old, err := m.pool.get(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestAGiftThatComesTooLate(t *testing.T) {
 		"is closed where a change brought another": {true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, _ := poolModule(t, 1)
+			m, _ := poolModule(t)
 			l := addLane(m)
 			l.busy.Lock()
 			l.instance, _ = m.pool.get(t.Context())
@@ -151,7 +151,7 @@ func TestAGiftThatComesTooLate(t *testing.T) {
 
 // A place whose instance can't be made goes to the next.
 func TestAPlaceIsNotLostWithAnInstance(t *testing.T) {
-	m, _ := poolModule(t, 1)
+	m, _ := poolModule(t)
 	in, err := m.pool.get(t.Context())
 	if err != nil {
 		t.Fatal(err)

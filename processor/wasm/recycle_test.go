@@ -105,7 +105,7 @@ func TestInstancesAreReplacedAfterSomeTasks(t *testing.T) {
 	var got lines
 	m := module(t, version('A'), wasm.Config{Metrics: registry, Recycle: wasm.Recycle{Tasks: 3},
 		Output: func(r *processor.Record, s wasihost.Stream, line []byte) {
-			if string(r.Value) != string(line[2:]) {
+			if !bytes.Equal(r.Value, line[2:]) {
 				t.Errorf("line %q comes with record %q", line, r.Value)
 			}
 			got.add(r, s, line)
