@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/bits"
 	"net"
+	"reflect"
 	"sync"
 	"time"
 	"unsafe"
@@ -80,6 +81,13 @@ func checkClient(cl *kgo.Client) error {
 	} {
 		if set, _ := cl.OptValue(opt).(bool); set {
 			errs = append(errs, fmt.Errorf("ClientOptions: %s can't be set", name))
+		}
+	}
+	// kgo has a type of its own for the slice of pools, and doesn't export it.
+	pools := reflect.ValueOf(cl.OptValue(kgo.WithPools))
+	for i := range pools.Len() {
+		if _, ok := reflect.TypeAssert[kgo.PoolDecompressBytes](pools.Index(i)); ok {
+			errs = append(errs, errors.New("ClientOptions: a PoolDecompressBytes can't be set: keys and values must stay valid"))
 		}
 	}
 	if id, _ := cl.OptValue(kgo.TransactionalID).(string); id != "" {

@@ -87,6 +87,7 @@ func TestClientOptionsThatRunRefuses(t *testing.T) {
 		"BlockRebalanceOnPoll":     kgo.BlockRebalanceOnPoll(),
 		"ConsumeRegex":             kgo.ConsumeRegex(),
 		"KeepRetryableFetchErrors": kgo.KeepRetryableFetchErrors(),
+		"PoolDecompressBytes":      kgo.WithPools(bytesPool{}),
 		"TransactionalID":          kgo.TransactionalID("x"),
 		"ShareGroup":               kgo.ShareGroup("x"),
 		"ConsumePartitions":        kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{"x": {0: kgo.NewOffset()}}),
@@ -104,6 +105,11 @@ func TestClientOptionsThatRunRefuses(t *testing.T) {
 		})
 	}
 }
+
+type bytesPool struct{}
+
+func (bytesPool) GetDecompressBytes([]byte, kgo.CompressionCodecType) []byte { return nil }
+func (bytesPool) PutDecompressBytes([]byte)                                  {}
 
 // What the consumer rests on is its own, whatever the options say.
 func TestClientOptionsThatHaveNoEffect(t *testing.T) {

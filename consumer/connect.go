@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 
@@ -190,29 +191,27 @@ func (c *Consumer) tryTLS() bool {
 	if c.cl.OptValue(kgo.DialTLSConfig) != (*tls.Config)(nil) {
 		return false
 	}
-	for _, addr := range c.cfg.Brokers {
-		conn, err := c.dial(addr)
-		if err != nil {
-			continue
-		}
-		_ = conn.SetDeadline(time.Now().Add(tlsPatience))
-		//nolint:gosec // nothing is sent: only the handshake's outcome counts
-		err = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).Handshake()
-		_ = conn.Close()
-		var alert tls.AlertError
-		if err == nil || errors.As(err, &alert) {
-			return true
-		}
+	return slices.ContainsFunc(c.cfg.Brokers, c.shakeHands)
+}
+
+func (c *Consumer) shakeHands(addr string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), tlsPatience)
+	defer cancel()
+	conn, err := c.dial(ctx, addr)
+	if err != nil {
+		return false
 	}
-	return false
+	defer conn.Close()
+	// Nothing is sent: only the handshake's outcome counts.
+	err = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx)
+	_, alert := errors.AsType[tls.AlertError](err)
+	return err == nil || alert
 }
 
 type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // dial connects as the client does.
-func (c *Consumer) dial(addr string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), tlsPatience)
-	defer cancel()
+func (c *Consumer) dial(ctx context.Context, addr string) (net.Conn, error) {
 	if dial, ok := c.cl.OptValue(kgo.Dialer).(dialer); ok && dial != nil {
 		return dial(ctx, "tcp", addr)
 	}

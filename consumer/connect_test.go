@@ -69,6 +69,7 @@ func certificate(t *testing.T) tls.Certificate {
 }
 
 func TestConnectErrorsSayWhatHappened(t *testing.T) {
+	t.Parallel()
 	const timeout = 700 * time.Millisecond
 	for name, c := range map[string]struct {
 		addr func(t *testing.T) string

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 )
@@ -46,9 +47,7 @@ func (c *Consumer) findGoals(ctx context.Context, position map[int32]int64) (map
 
 func newEnding(goals map[int32]int64) *ending {
 	e := &ending{reached: make(chan struct{}), open: make(map[int32]int64, len(goals))}
-	for id, goal := range goals {
-		e.open[id] = goal
-	}
+	maps.Copy(e.open, goals)
 	return e
 }
 

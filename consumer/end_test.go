@@ -247,7 +247,7 @@ func TestACompactedLogIsProcessed(t *testing.T) {
 			cluster := consumertest.NewCluster(t, 1)
 			adm := kadm.NewClient(cluster.Client())
 			if _, err := adm.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{
-				{Name: "cleanup.policy", Value: kmsg.StringPtr("compact")},
+				{Name: "cleanup.policy", Value: new("compact")},
 			}, consumertest.Topic); err != nil {
 				t.Fatal(err)
 			}

@@ -96,8 +96,7 @@ func ExampleRecordError() {
 		log.Fatal(err)
 	}
 	err = c.Run(context.Background())
-	var failed *consumer.RecordError
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*consumer.RecordError](err); ok {
 		fmt.Printf("partition %d, offset %d: %v\n", failed.Partition, failed.Offset, failed.Err)
 	}
 	// Output:

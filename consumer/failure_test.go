@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,10 +26,8 @@ var errBad = errors.New("a bad record")
 // failsAt returns a processor that fails the records with these offsets.
 func failsAt(offsets ...int64) processor.Func {
 	return func(_ context.Context, r *processor.Record) error {
-		for _, o := range offsets {
-			if r.Offset == o {
-				return errBad
-			}
+		if slices.Contains(offsets, r.Offset) {
+			return errBad
 		}
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -252,3 +253,40 @@ func TestObserveSeesEachRecordBeforeItIsSettled(t *testing.T) {
 		}
 	})
 }
+
+// Every slice that the client decodes into comes back, whatever became of its
+// records: processed, failed, left to the next owner.
+func TestRecordsAreRecycled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := consumertest.NewCluster(t, 1)
+		cluster.SkipsFailures = true
+		cluster.ProduceRecords(keyed(1000, 7)...)
+		transact(t, cluster, "x", 10, &commit) // with a control record
+		pool := new(countingPool)
+		a := cluster.Start("a", consumer.Config{Concurrency: 3, OnFailure: consumer.Skip, Factory: failsAt(5, 50, 500),
+			ClientOptions: []kgo.Opt{kgo.WithPools(pool)}})
+		time.Sleep(10 * time.Second)
+		if got, put := pool.got.Load(), pool.put.Load(); got == 0 || got != put {
+			t.Errorf("%d slices were taken and %d came back", got, put)
+		}
+		// Records that a stop leaves over come back, too.
+		for range 100 {
+			cluster.ProduceRecords(keyed(7, 7)...)
+		}
+		if err := a.Stop(); err != nil {
+			t.Error(err)
+		}
+		if got, put := pool.got.Load(), pool.put.Load(); put < got-1 { // one fetch may be in the client
+			t.Errorf("%d slices were taken and %d came back", got, put)
+		}
+	})
+}
+
+type countingPool struct{ got, put atomic.Int64 }
+
+func (p *countingPool) GetRecords(n int) []kgo.Record {
+	p.got.Add(1)
+	return make([]kgo.Record, 0, n)
+}
+
+func (p *countingPool) PutRecords([]kgo.Record) { p.put.Add(1) }

@@ -286,3 +286,27 @@ func TestAClosedPartitionCommitsNothing(t *testing.T) {
 	<-p.done
 	c.lanes.Wait()
 }
+
+// A partition goes on at half of its bounds: at the bound itself it would be paused
+// again at once, and what is fetched meanwhile is thrown away.
+func TestBounds(t *testing.T) {
+	c := detached(t, Config{Factory: done{}, MaxPendingRecords: 100, MaxPendingBytes: 1000})
+	for _, x := range []struct {
+		pending     int
+		bytes       int64
+		full, roomy bool
+	}{
+		{0, 0, false, true},
+		{50, 500, false, true},
+		{51, 500, false, false},
+		{50, 501, false, false},
+		{99, 999, false, false},
+		{100, 10, true, false},
+		{10, 1000, true, false},
+	} {
+		p := &partition{c: c, pending: x.pending, bytes: x.bytes}
+		if p.full() != x.full || p.roomy() != x.roomy {
+			t.Errorf("%d records of %d bytes: full %v, roomy %v", x.pending, x.bytes, p.full(), p.roomy())
+		}
+	}
+}

@@ -66,13 +66,13 @@ func (q *queue) drop(n int) {
 	q.n -= n
 	for n > 0 {
 		chunk := q.chunks[q.first]
-		if left := len(chunk) - q.head; n < left {
+		left := len(chunk) - q.head
+		if n < left {
 			clear(chunk[q.head : q.head+n])
 			q.head += n
 			return
-		} else {
-			n -= left
 		}
+		n -= left
 		clear(chunk[q.head:])
 		q.head = 0
 		if cap(chunk) == queueChunk {

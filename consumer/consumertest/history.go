@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sort"
 	"sync"
 	"time"
 
@@ -123,7 +122,7 @@ func (h *History) Committing(member string, partition int32, offset int64) {
 		}
 	}
 	if len(missed) > 0 {
-		sort.Slice(missed, func(i, j int) bool { return missed[i] < missed[j] })
+		slices.Sort(missed)
 		h.breaks(CommitsBehind, "%s committed %d of partition %d, and %s below it were not finished",
 			member, offset, partition, some(missed))
 	}
