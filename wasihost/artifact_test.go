@@ -120,8 +120,8 @@ func TestAnArtifactOfALowerLevelRuns(t *testing.T) {
 	}
 }
 
-// TestCPULevelsDiffer shows that a level reaches the compiler: the instruction that
-// counts bits is there from the second level on.
+// TestCPULevelsDiffer shows that a level reaches the compiler, which notes the flags
+// beside the code.
 func TestCPULevelsDiffer(t *testing.T) {
 	code := func(level string) []byte {
 		m := compile(t, engineWith(t, EngineConfig{CPU: level}), artifactText)
@@ -131,9 +131,20 @@ func TestCPULevelsDiffer(t *testing.T) {
 		}
 		return code
 	}
-	levels := CPULevels()
-	if lowest, native := code(levels[1]), code(CPUNative); bytes.Equal(lowest, native) {
-		t.Errorf("%s and native give the same code", levels[1])
+	var before []byte
+	for _, name := range CPULevels()[1:] {
+		if _, _, err := cpuLevel(name); err != nil {
+			t.Logf("%s: %v", name, err)
+			break
+		}
+		if now := code(name); bytes.Equal(now, before) {
+			t.Errorf("%s gives the same code as the level below", name)
+		} else {
+			before = now
+		}
+	}
+	if bytes.Equal(code(CPUBaseline), code(CPUNative)) {
+		t.Error("baseline and native give the same code")
 	}
 }
 
@@ -221,6 +232,12 @@ func TestADamagedArtifactIsRefused(t *testing.T) {
 	}
 	write(append(whole[:len(whole):len(whole)], "more"...))
 	refusal(t, broken)
+	longer := bytes.Clone(whole)
+	longer[len(longer)-sumSize-8]++ // the length of the code
+	write(longer)
+	if got := refusal(t, broken); !strings.Contains(got, "not as long as it says") {
+		t.Errorf("with another length: %q", got)
+	}
 	write(whole)
 	if _, err := testEngine.LoadFile(broken); err != nil {
 		t.Errorf("unharmed: %v", err)
@@ -379,8 +396,14 @@ func TestSaveReplacesAndNeverWritesInto(t *testing.T) {
 	if _, err := m.Save(filepath.Join(dir, "missing", "x.cwasm")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Save into a directory that is not there: %v", err)
 	}
+	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.about.save(filepath.Join(dir, "sub"), m.module, 0o600, true); err == nil {
+		t.Error("a directory was replaced")
+	}
 	list, err := os.ReadDir(dir)
-	if err != nil || len(list) != 1 {
+	if err != nil || len(list) != 2 {
 		t.Errorf("%v is left, %v", list, err)
 	}
 }

@@ -34,6 +34,19 @@ func TestLimitsHaveBounds(t *testing.T) {
 	}
 }
 
+func TestTheLeastElementsOfTables(t *testing.T) {
+	m := compile(t, testEngine, `(module (table 5 9 funcref) (table 300 externref) (table 0 1000 funcref))`)
+	if want := []uint64{5, 300, 0}; !slices.Equal(m.outline.Tables, want) {
+		t.Errorf("%v, want %v", m.outline.Tables, want)
+	}
+	// What is cut off says nothing wrong.
+	for _, body := range [][]byte{nil, {0x80}, {1}, {1, 0x70}, {1, 0x70, 0}, {1, 0x70, 0, 0x80}, {0xff, 0xff, 0xff, 0xff, 0x0f}} {
+		if got := leastElements(body); len(got) > 0 {
+			t.Errorf("% x: %v", body, got)
+		}
+	}
+}
+
 func TestTablesGrowUpToTheLimit(t *testing.T) {
 	text := strings.Replace(growingGuest, `(memory (export "memory") 1)`, `(memory (export "memory") 1) (table $wanted 100 funcref)`, 1)
 	m := compile(t, testEngine, text)
@@ -45,7 +58,6 @@ func TestTablesGrowUpToTheLimit(t *testing.T) {
 	if !errors.As(err, &limit) || limit.What != TableElements || limit.Need != 100 || limit.Limit != 99 {
 		t.Errorf("a table of 100 where 99 are allowed: %v", err)
 	}
-	// The shim's own table is no matter of the guest's.
 	start(t, m, &Config{TableLimit: 100})
 
 	grower := compile(t, testEngine, `(module
@@ -55,6 +67,7 @@ func TestTablesGrowUpToTheLimit(t *testing.T) {
   (func (export "run") (result i32)
     (drop (call $poll (i64.const 0) (i32.const 8)))
     (table.grow $t (ref.null func) (i32.load (i32.const 0)))))`)
+	start(t, grower, &Config{TableLimit: 1}) // the front's has two
 	in := start(t, grower, &Config{TableLimit: 10})
 	grow := func(n, want int) {
 		t.Helper()
