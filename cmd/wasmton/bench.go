@@ -60,6 +60,7 @@ const benchTopic = "bench" // of the records that are made up
 // guestFlags are those of the main form that a module can be measured under.
 var guestFlags = []string{
 	"dir", "env", "arg", "memory-limit", "task-timeout", "max-instances",
+	"stack-limit", "table-limit", "max-open-files", "log-limit", "cache-dir",
 	"recycle-memory", "recycle-tasks", "recycle-after",
 	"log-format", "verbose", "quiet",
 }
