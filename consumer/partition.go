@@ -172,9 +172,6 @@ func (p *partition) track(recs []*kgo.Record) {
 	if len(p.beyond) == 0 {
 		p.mark.Skip(p.next) // control records at the end
 	}
-	if p.draining {
-		return // what is not started by now is the next owner's
-	}
 	p.woken = p.sched.push(recs, p.woken[:0])
 	for _, i := range p.woken {
 		p.wake(i)
