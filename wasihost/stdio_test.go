@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	wt "github.com/bytecodealliance/wasmtime-go/v14"
 	"pgregory.net/rapid"
 )
 
@@ -104,6 +105,8 @@ func TestOutput(t *testing.T) {
 		if _, err := drive(in, long[:60000], "x"); err != nil {
 			t.Fatal(err)
 		}
+		in.output.write(0, Stdout, []byte("begun "))
+		in.output.write(0, Stdout, []byte("and ended\n"))
 		for _, p := range in.output.partial {
 			if cap(p) > 0 {
 				t.Errorf("%d bytes held", cap(p))
@@ -185,6 +188,18 @@ func TestAPanicInOutputFailsItsTask(t *testing.T) {
 			t.Errorf("Instantiate = %v, %v", in, err)
 		}
 	})
+}
+
+func TestAPanicInAHostFunctionStaysThere(t *testing.T) {
+	in := guest(t, pollingGuest, nil)
+	f := hostFunc{typ: "i>i", call: func(*Instance, []wt.Val) (int32, error) { panic("oh no") }}
+	results, trap := f.wrap()(nil, []wt.Val{wt.ValI32(int32(in.number))})
+	if results != nil || trap == nil || in.stop == nil || in.stop.Error() != "panic in the host: oh no" {
+		t.Errorf("%v, %v, %v", results, trap, in.stop)
+	}
+	if _, trap = f.wrap()(nil, []wt.Val{wt.ValI32(-1)}); trap == nil {
+		t.Error("an instance that is not there was called")
+	}
 }
 
 func TestStandardStreamsAreATerminal(t *testing.T) {
