@@ -307,8 +307,7 @@ func TestALoopWithoutEndIsStopped(t *testing.T) {
 	t.Run("by the real clock", func(t *testing.T) {
 		in := guest(t, `(module `+pollImport+aMemory+`(func (export "run") (loop $l (br $l))))`, &Config{TaskTimeout: tick})
 		_, err := drive(in, "x")
-		var late *TimeoutError
-		if !errors.As(err, &late) {
+		if _, ok := errors.AsType[*TimeoutError](err); !ok {
 			t.Errorf("Drive: %v", err)
 		}
 	})
