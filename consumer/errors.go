@@ -1,6 +1,8 @@
 package consumer
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -75,7 +77,22 @@ type RecordError struct {
 }
 
 func (e *RecordError) Error() string {
-	return fmt.Sprintf("%s/%d@%d failed: %v", e.Topic, e.Partition, e.Offset, e.Err)
+	key := ""
+	if e.Key != nil {
+		key = " (key " + e.KeyHash() + ")"
+	}
+	return fmt.Sprintf("%s/%d@%d failed%s: %v", e.Topic, e.Partition, e.Offset, key, e.Err)
+}
+
+// KeyHash tells records of one key from others, in messages and logs, where the key
+// itself may be nobody's business: "sha256:" and the first 16 hexadecimal digits of
+// its SHA-256, as sha256sum gives them; "" for a record without a key.
+func (e *RecordError) KeyHash() string {
+	if e.Key == nil {
+		return ""
+	}
+	sum := sha256.Sum256(e.Key)
+	return "sha256:" + hex.EncodeToString(sum[:8])
 }
 
 func (e *RecordError) Unwrap() error { return e.Err }

@@ -63,7 +63,7 @@ func TestAFailureStopsTheConsumerAtTheRecord(t *testing.T) {
 			failed.Offset != 41 || string(failed.Key) != "key-1" || !errors.Is(err, errBad) {
 			t.Fatalf("Run returned %v", err)
 		}
-		if want := "tasks/0@41 failed: a bad record"; err.Error() != want {
+		if want := "tasks/0@41 failed (key sha256:be2974546978e373): a bad record"; err.Error() != want {
 			t.Errorf("the error says %q, want %q", err, want)
 		}
 		// Nothing past the record is committed, and all before it is.

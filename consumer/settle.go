@@ -70,8 +70,11 @@ func (l *lane) settle(recs []*kgo.Record, batch []processor.Record, outcomes []p
 	failure := &RecordError{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: bytes.Clone(r.Key), Err: o.Err}
 	switch c.cfg.OnFailure {
 	case Skip:
-		c.log.Error("a record failed and is skipped",
-			"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", o.Err)
+		attrs := []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset}
+		if r.Key != nil {
+			attrs = append(attrs, "key_hash", failure.KeyHash())
+		}
+		c.log.Error("a record failed and is skipped", append(attrs, "error", o.Err)...)
 		p.settled(l, recs[:done+1])
 		return true
 	default: // Stop

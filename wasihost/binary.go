@@ -1,8 +1,10 @@
 package wasihost
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
+	"strings"
 )
 
 // outline is what the library does not tell about a module, read from its binary
@@ -12,6 +14,9 @@ type outline struct {
 	Tables   []uint64 `json:"tables,omitempty"` // least elements of each table of its own
 	Start    bool     `json:"start"`            // has a start function
 	Object   bool     `json:"object"`           // is an object file: the linker has not seen it yet
+
+	codeStart int               // offset of the code section's contents; 0 without one
+	debug     map[string][]byte // custom sections with DWARF, by name
 }
 
 // Sections of a module's binary form.
@@ -20,6 +25,7 @@ const (
 	sectionTable  = 4
 	sectionMemory = 5
 	sectionStart  = 8
+	sectionCode   = 10
 )
 
 // outlineOf walks the sections. It stops at the first thing that makes no sense.
@@ -38,6 +44,12 @@ func outlineOf(code []byte) outline {
 			if length, n := binary.Uvarint(body); n > 0 && length <= uint64(len(body)-n) {
 				name := string(body[n:][:length])
 				o.Object = o.Object || slices.Contains([]string{"linking", "reloc.CODE"}, name)
+				if strings.HasPrefix(name, ".debug_") {
+					if o.debug == nil {
+						o.debug = map[string][]byte{}
+					}
+					o.debug[name] = bytes.Clone(body[n:][length:]) // so that the code need not be kept
+				}
 			}
 		case sectionTable:
 			o.Tables = leastElements(body)
@@ -45,6 +57,8 @@ func outlineOf(code []byte) outline {
 			if count, n := binary.Uvarint(body); n > 0 {
 				o.Memories = int(min(count, 1000))
 			}
+		case sectionCode:
+			o.codeStart = len(code) - len(rest) - len(body)
 		case sectionStart:
 			o.Start = true
 		}

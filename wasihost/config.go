@@ -66,8 +66,12 @@ type Config struct {
 	// time without its line end, on the goroutine that drives the instance. task
 	// is the index of the task in the batch of the current Drive, or -1 during
 	// instantiation. line is valid during the call only. A panic in it
-	// fails the task. nil discards.
+	// fails the task. nil discards. Commands write to their Streams instead.
 	Output func(task int, stream Stream, line []byte)
+	// Trace is told of each host call once it has returned, or has ended the guest,
+	// on the goroutine that drives the instance. The call is valid meanwhile only.
+	// nil costs nothing; else each call costs some microseconds.
+	Trace func(call *HostCall)
 }
 
 // Dir grants a directory and what is below it. Symbolic links lead nowhere else, and

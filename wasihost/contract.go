@@ -28,6 +28,7 @@ func (m *Module) examine() {
 			m.problems = append(m.problems, fmt.Sprintf("import %s.%s: %s", s.Module, s.Name, s.Problem))
 		}
 	}
+	m.commandProblems = slices.Clone(m.problems)
 	for _, t := range m.module.Exports() {
 		m.exports = append(m.exports, m.examineExport(t))
 	}
@@ -62,29 +63,7 @@ func (m *Module) examine() {
 	if n := len(m.outline.Tables); n > maxTables {
 		m.problems = append(m.problems, fmt.Sprintf("it has %d tables, and a guest may have %d", n, maxTables))
 	}
-	m.listSources()
-}
-
-// listSources says where each import comes from.
-func (m *Module) listSources() {
-	for _, s := range m.imports {
-		f := shim.Func{Name: s.Name}
-		if known := findImportable(s.Module, s.Name); known != nil && known.shimmed {
-			f.Type = known.typ
-			if !slices.Contains(m.calls, f) {
-				m.calls = append(m.calls, f)
-			}
-		}
-	}
-	// In one order, so that modules which need the same share a variant.
-	slices.SortFunc(m.calls, func(a, b shim.Func) int { return strings.Compare(a.Name, b.Name) })
-	for _, s := range m.imports {
-		if i := slices.IndexFunc(m.calls, func(f shim.Func) bool { return f.Name == s.Name }); i >= 0 {
-			m.sources.addFront(shim.FrontCalls + i)
-		} else {
-			m.sources.add(fromWASI, s.Name)
-		}
-	}
+	m.examineCommand()
 }
 
 func (m *Module) examineImport(t *wt.ImportType) Symbol {

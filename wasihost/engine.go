@@ -78,22 +78,25 @@ func (e *Engine) Close() {
 }
 
 // variant returns the shim for the calls, compiling it the first time.
-func (e *Engine) variant(calls []shim.Func, runResult bool) (*variant, error) {
-	key := fmt.Sprint(calls, runResult)
+func (e *Engine) variant(md mode, calls []shim.Func, runResult bool) (*variant, error) {
+	key := fmt.Sprint(md, calls, runResult)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if v := e.variants[key]; v != nil {
 		return v, nil
 	}
 	code, err := shim.Generate(shim.Variant{
-		Calls: calls, RunResult: runResult, Native: nativeType, Host: hostType,
+		Calls: calls, RunResult: runResult, Command: md.command, Traced: md.traced,
+		Native: nativeType, Host: hostType,
 	})
 	if err != nil {
 		return nil, err
 	}
 	v := &variant{}
 	v.sources.add(fromGuest, "memory")
-	v.sources.add(fromGuest, "run")
+	if !md.command {
+		v.sources.add(fromGuest, "run")
+	}
 	v.sources.addFront(shim.FrontTable)
 	for _, name := range code.Native {
 		v.sources.add(fromWASI, name)

@@ -88,7 +88,14 @@ type TrapError struct {
 	Limit     int64   // its limit
 	// Stack is the limit of the stack in bytes where that was exhausted, else 0.
 	Stack int64
+
+	debug *debugInfo
 }
+
+// Frames returns the backtrace with files and lines, where the module has DWARF, and
+// with frames for inlined functions. They are looked up here, not when the guest
+// traps; that takes milliseconds for a place that was not seen before.
+func (e *TrapError) Frames() []Frame { return e.debug.resolve(e.Backtrace) }
 
 // Error gives the reason, the memory in use, and the backtrace on lines of its own.
 func (e *TrapError) Error() string {
@@ -104,7 +111,7 @@ func (e *TrapError) Error() string {
 		}
 		b.WriteString(")")
 	}
-	writeBacktrace(&b, e.Backtrace)
+	writeBacktrace(&b, e.Frames())
 	return b.String()
 }
 
@@ -112,13 +119,23 @@ func (e *TrapError) Error() string {
 type TimeoutError struct {
 	Limit     time.Duration
 	Backtrace []Frame // where it was; innermost first, at most 64
+
+	command bool // not a task, but a whole program
+	debug   *debugInfo
 }
+
+// Frames is like that of TrapError.
+func (e *TimeoutError) Frames() []Frame { return e.debug.resolve(e.Backtrace) }
 
 // Error names the limit and how to raise it, and gives the backtrace.
 func (e *TimeoutError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "the task ran longer than its limit of %v (--task-timeout sets the limit)", e.Limit)
-	writeBacktrace(&b, e.Backtrace)
+	what, flag := "task", "--task-timeout"
+	if e.command {
+		what, flag = "program", "--timeout"
+	}
+	fmt.Fprintf(&b, "the %s ran longer than its limit of %v (%s sets the limit)", what, e.Limit, flag)
+	writeBacktrace(&b, e.Frames())
 	return b.String()
 }
 
@@ -144,14 +161,28 @@ type Frame struct {
 	Func   string // from the name section, demangled as far as it can be; "" if unknown
 	Index  uint32 // function index
 	Offset uint   // byte offset in the module
+
+	// Set by Frames, where they are known.
+	File    string // in the source; relative to where the compiler ran, if it lies below
+	Line    int
+	Inlined bool // Func was inlined into the next frame's
 }
 
-// String gives the function's name, or its index, and the offset.
+// String gives the function's name, or its index, the offset, and the line.
 func (f Frame) String() string {
-	if f.Func == "" {
-		return fmt.Sprintf("function %d @0x%x", f.Index, f.Offset)
+	text := f.Func
+	if text == "" {
+		text = fmt.Sprintf("function %d", f.Index)
 	}
-	return fmt.Sprintf("%s @0x%x", f.Func, f.Offset)
+	if f.Inlined {
+		text += " (inlined)"
+	} else {
+		text += fmt.Sprintf(" @0x%x", f.Offset)
+	}
+	if f.File != "" {
+		text += fmt.Sprintf(" in %s:%d", f.File, f.Line)
+	}
+	return text
 }
 
 func writeBacktrace(b *strings.Builder, frames []Frame) {

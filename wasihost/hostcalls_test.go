@@ -112,7 +112,7 @@ var nasty = []uint64{
 
 // outside reports whether an argument, as an address or a length, reaches beyond
 // the puppet's memory.
-func outside(kind rune, v uint64) bool {
+func reachesOutside(kind rune, v uint64) bool {
 	switch kind {
 	case 'o', 's', 'b', 'v', 'u':
 		return uint32(v) > puppetEnd-1
@@ -178,7 +178,7 @@ func TestHostCallsWithNastyArguments(t *testing.T) {
 					args := c.sound()
 					args[at] = v
 					errno, ended := p.end(c.name, args...)
-					if outside(kind, v) && !ended && errno == 0 {
+					if reachesOutside(kind, v) && !ended && errno == 0 {
 						t.Errorf("%s%#x: a success, and argument %d reaches outside of memory", c.name, args, at)
 					}
 					if !ended {

@@ -96,6 +96,13 @@ type hostFunc struct {
 var hostFuncs = []hostFunc{
 	{"drain", "i>", hostDrain},
 	{"poll", "iiiiiI>i", hostPoll},
+	{"stream_write", "iiiii>i", hostStreamWrite},
+	{"stream_read", "iiiii>i", hostStreamRead},
+	{"stream_fdstat", "iii>i", hostStreamFDStat},
+	{"stream_filestat", "iii>i", hostStreamFileStat},
+	{"stream_set_flags", "iii>i", hostStreamSetFlags},
+	{"trace_enter", "ii>", hostTraceEnter},
+	{"trace_leave", "iii>", hostTraceLeave},
 }
 
 // hostModule names the host functions in the Linker. Guests are linked by lists,

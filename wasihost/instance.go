@@ -15,6 +15,7 @@ import (
 // Instance is one guest with its own memory. It serves one goroutine at a time.
 type Instance struct {
 	module *Module
+	plan   *plan
 	engine *Engine
 	cfg    Config
 	number uint32 // in the registry
@@ -25,7 +26,10 @@ type Instance struct {
 	post    handle         // the mailbox as a memory
 	box     mailbox        // and as bytes; nil until the shim's back is there
 	drive   handle
+	start   handle   // a command's _start
+	streams *streams // a command's
 	output  output
+	trace   tracer
 	dead    bool
 	// outgrown is set for good when the guest's memory is past Config.MemoryMark.
 	outgrown bool

@@ -147,7 +147,7 @@ func (in *Instance) cut() error {
 	case in.engine.interrupted.Load():
 		return ErrInterrupted
 	case now >= in.deadline:
-		return &TimeoutError{Limit: in.cfg.TaskTimeout}
+		return in.late()
 	case in.ctx.Err() == nil:
 		return nil
 	case in.cutAt == 0:
@@ -156,4 +156,9 @@ func (in *Instance) cut() error {
 		return ErrInterrupted
 	}
 	return nil
+}
+
+// late is the error of a guest whose time is up.
+func (in *Instance) late() *TimeoutError {
+	return &TimeoutError{Limit: in.cfg.TaskTimeout, command: in.plan.command}
 }

@@ -25,7 +25,7 @@ func (m *Module) Instantiate(ctx context.Context, cfg *Config) (*Instance, error
 	if err := cfg.checkValues(); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.name, err)
 	}
-	in, err := m.instantiate(ctx, cfg, whole)
+	in, err := m.instantiate(ctx, mode{traced: cfg.Trace != nil}, cfg, whole)
 	if err != nil {
 		in.Close()
 		return nil, err
@@ -42,8 +42,8 @@ const (
 )
 
 // instantiate returns an instance that the caller closes, with an error too.
-func (m *Module) instantiate(ctx context.Context, cfg *Config, e extent) (*Instance, error) {
-	in := &Instance{module: m, engine: m.engine, cfg: cfg.withDefaults()}
+func (m *Module) instantiate(ctx context.Context, md mode, cfg *Config, e extent) (in *Instance, err error) {
+	in = &Instance{module: m, engine: m.engine, cfg: cfg.withDefaults()}
 	if !m.uses.begin() {
 		return in, fmt.Errorf("%s: %w", m.name, ErrClosed)
 	}
@@ -55,15 +55,15 @@ func (m *Module) instantiate(ctx context.Context, cfg *Config, e extent) (*Insta
 	in.limit = limitTicks(in.cfg.TaskTimeout)
 	in.output.to = cfg.Output
 	in.output.limit = in.cfg.LogLimit
+	in.trace.to = cfg.Trace
 	if ctx.Err() != nil || m.engine.interrupted.Load() {
 		return in, ErrInterrupted
 	}
 	if err := m.startsWithin(&in.cfg); err != nil {
 		return in, err
 	}
-	shimmed, err := m.shim()
-	if err != nil {
-		return in, fmt.Errorf("%s: %w", m.name, err)
+	if in.plan, err = m.plan(md); err != nil {
+		return in, err
 	}
 	in.store = wt.NewStore(m.engine.engine)
 	in.context = unsafe.Pointer(in.store.Context())
@@ -77,14 +77,14 @@ func (m *Module) instantiate(ctx context.Context, cfg *Config, e extent) (*Insta
 
 	in.begin(ctx)
 	defer in.end()
-	front, guest, err := in.linkGuest(shimmed)
+	front, guest, err := in.linkGuest()
 	if err != nil || e == guestOnly {
 		return in, err
 	}
-	if err := in.linkBack(shimmed, front, guest); err != nil {
+	if err := in.linkBack(front, guest); err != nil {
 		return in, err
 	}
-	if m.init {
+	if m.init && !md.command {
 		if err := in.initialize(guest); err != nil {
 			return in, err
 		}
@@ -109,15 +109,15 @@ func (m *Module) startsWithin(cfg *Config) error {
 
 // linkGuest instantiates the shim's front and the guest, which runs the guest's
 // start function.
-func (in *Instance) linkGuest(v *variant) (front, guest handle, err error) {
+func (in *Instance) linkGuest() (front, guest handle, err error) {
 	in.store.Limiter(in.cfg.MemoryLimit, maxTable, 2, maxTables+1, 1) // the front's table is ours
-	front, err = in.make(v.front, &sources{}, handle{}, handle{})
+	front, err = in.make(in.plan.shim.front, &sources{}, handle{}, handle{})
 	if err != nil {
 		return front, guest, err
 	}
 	in.store.Limiter(in.cfg.MemoryLimit, in.cfg.TableLimit, 2, maxTables+1, 1)
 	m := in.module
-	guest, o, missing := instantiate(in.context, pointer(m.module), pointer(in.engine.linker), &m.sources, front, handle{})
+	guest, o, missing := instantiate(in.context, pointer(m.module), pointer(in.engine.linker), &in.plan.sources, front, handle{})
 	if missing > 0 {
 		return front, guest, fmt.Errorf("%s: import %d is not there", m.name, missing)
 	}
@@ -143,9 +143,9 @@ func (in *Instance) make(m *wt.Module, s *sources, front, guest handle) (handle,
 }
 
 // linkBack instantiates the shim's back and prepares the mailbox.
-func (in *Instance) linkBack(v *variant, front, guest handle) error {
+func (in *Instance) linkBack(front, guest handle) error {
 	in.limitMemory(in.cfg.MemoryLimit)
-	back, err := in.make(v.back, &v.sources, front, guest)
+	back, err := in.make(in.plan.shim.back, &in.plan.shim.sources, front, guest)
 	if err != nil {
 		return err
 	}
@@ -160,8 +160,13 @@ func (in *Instance) linkBack(v *variant, front, guest handle) error {
 	in.box.setWord(shim.Mark, shim.NoMark)
 	in.box.addDescriptor(1, shim.FDStdout)
 	in.box.addDescriptor(2, shim.FDStderr)
-	in.box.addDescriptor(0, 0)
 	in.box.setWord(shim.FDLimit, uint32(firstDir+len(in.cfg.Dirs)+in.cfg.MaxOpenFiles))
+	if in.plan.command {
+		in.start = export(in.context, guest, "_start")
+		in.box.addDescriptor(0, shim.FDStdin)
+	} else {
+		in.box.addDescriptor(0, 0)
+	}
 	for i, d := range in.cfg.Dirs {
 		var flags uint32
 		if d.ReadOnly {

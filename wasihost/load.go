@@ -69,7 +69,7 @@ func (e *Engine) load(name string, f *os.File, from Origin, begun time.Time) (*M
 	if err != nil {
 		return nil, err
 	}
-	return e.newModule(name, code, about, from, begun), nil
+	return e.newModule(name, code, about, nil, from, begun), nil
 }
 
 // loadCode loads the code of an artifact that readArtifact has found whole.

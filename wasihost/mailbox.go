@@ -15,6 +15,9 @@ func (b mailbox) word(at uint32) uint32       { return binary.LittleEndian.Uint3
 func (b mailbox) long(at uint32) uint64       { return binary.LittleEndian.Uint64(b[at:]) }
 func (b mailbox) setWord(at uint32, v uint32) { binary.LittleEndian.PutUint32(b[at:], v) }
 
+func (b mailbox) setHalf(at uint32, v uint16) { binary.LittleEndian.PutUint16(b[at:], v) }
+func (b mailbox) setLong(at uint32, v uint64) { binary.LittleEndian.PutUint64(b[at:], v) }
+
 func (b mailbox) cursor() int { return int(b.word(shim.Cursor)) }
 func (b mailbox) yield()      { b.setWord(shim.Yield, 1) }
 
@@ -59,10 +62,16 @@ func (b mailbox) addDescriptor(fd, flags uint32) {
 
 // isOpen reports whether the guest has the descriptor open.
 func (b mailbox) isOpen(fd uint32) bool {
+	_, open := b.descriptor(fd)
+	return open
+}
+
+// descriptor returns the flags of a descriptor, and whether the guest has it open.
+func (b mailbox) descriptor(fd uint32) (flags uint32, open bool) {
 	for i := range b.word(shim.FDCount) {
-		if b.word(shim.FDTable+i*shim.FDEntry) == fd {
-			return true
+		if at := shim.FDTable + i*shim.FDEntry; b.word(at) == fd {
+			return b.word(at + 4), true
 		}
 	}
-	return false
+	return 0, false
 }

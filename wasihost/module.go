@@ -3,14 +3,11 @@ package wasihost
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	wt "github.com/bytecodealliance/wasmtime-go/v14"
-
-	"github.com/wasmton/wasmton/wasihost/shim"
 )
 
 // Module is a compiled guest. It is safe for concurrent use.
@@ -20,19 +17,19 @@ type Module struct {
 	name     string
 	about    artifactAbout
 	outline  outline
+	debug    *debugInfo // nil without DWARF, and where code came as an artifact
 	origin   Origin
 	loadTime time.Duration
 
 	imports, exports []Symbol
-	problems         []string
-	sources          sources     // of the imports; complete only without problems
-	calls            []shim.Func // those that the shim satisfies, each once
+	problems         []string // as a processor
+	commandProblems  []string // as a command
+	plans            plans
 	runResult        bool
 	init             bool  // exports _initialize
 	minMemory        int64 // bytes
 
 	uses     uses // of the compiled code
-	shim     func() (*variant, error)
 	tryStart func() error
 }
 
@@ -47,8 +44,10 @@ func (e *Engine) Compile(name string, code []byte) (*Module, error) {
 	begun := time.Now()
 	about := e.about()
 	about.describe(name, binary)
+	debug := newDebugInfo(about.Outline)
+	about.Outline.debug, about.Outline.codeStart = nil, 0 // debug has them
 	if compiled := e.cfg.Cache.load(e, &about); compiled != nil {
-		return e.newModule(name, compiled, &about, FromCache, begun), nil
+		return e.newModule(name, compiled, &about, debug, FromCache, begun), nil
 	}
 	begun = time.Now()
 	compiled, err := wt.NewModule(e.engine, binary)
@@ -57,22 +56,23 @@ func (e *Engine) Compile(name string, code []byte) (*Module, error) {
 	}
 	about.Compile = time.Since(begun)
 	e.cfg.Cache.store(compiled, &about)
-	return e.newModule(name, compiled, &about, Compiled, begun), nil
+	return e.newModule(name, compiled, &about, debug, Compiled, begun), nil
 }
 
 // newModule makes a Module of compiled code, which it began to get at some time.
-func (e *Engine) newModule(name string, code *wt.Module, about *artifactAbout, from Origin, begun time.Time) *Module {
+func (e *Engine) newModule(name string, code *wt.Module, about *artifactAbout, debug *debugInfo, from Origin, begun time.Time) *Module {
 	m := &Module{
 		engine:  e,
 		module:  code,
 		name:    name,
 		about:   *about,
 		outline: about.Outline,
+		debug:   debug,
 		origin:  from,
 	}
 	m.examine()
 	m.loadTime = time.Since(begun)
-	m.shim = sync.OnceValues(func() (*variant, error) { return e.variant(m.calls, m.runResult) })
+	m.plans = m.newPlans()
 	m.tryStart = sync.OnceValue(m.start)
 	return m
 }
@@ -113,8 +113,8 @@ func (m *Module) Check() error {
 	if len(m.problems) > 0 {
 		return &LinkError{Name: m.name, Problems: slices.Clone(m.problems)}
 	}
-	if _, err := m.shim(); err != nil {
-		return fmt.Errorf("%s: %w", m.name, err)
+	if _, err := m.plan(mode{}); err != nil {
+		return err
 	}
 	return m.tryStart()
 }
@@ -125,7 +125,8 @@ func (m *Module) start() error {
 	if !m.outline.Start {
 		return nil
 	}
-	in, err := m.instantiate(context.Background(), &Config{
+	md := mode{command: len(m.problems) > 0}
+	in, err := m.instantiate(context.Background(), md, &Config{
 		TaskTimeout: time.Second,
 		// Not more than it needs to begin: it may set out to fill all that it gets.
 		MemoryLimit: max(DefaultMemoryLimit, m.minMemory),

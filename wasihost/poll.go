@@ -6,13 +6,19 @@ import (
 	"time"
 
 	wt "github.com/bytecodealliance/wasmtime-go/v14"
+
+	"github.com/wasmton/wasmton/wasihost/shim"
 )
 
 // Errnos of WASI preview 1 that host functions answer with.
 const (
 	errnoSuccess = 0
+	errnoAgain   = 6
 	errnoBadf    = 8
 	errnoInval   = 28
+	errnoIO      = 29
+	errnoNotsup  = 58
+	errnoPipe    = 64
 )
 
 // Layout and values of poll_oneoff's structures in WASI preview 1.
@@ -55,6 +61,7 @@ func readSubscription(b []byte) subscription {
 // event is what poll_oneoff tells of a subscription.
 type event struct {
 	errno uint16
+	bytes uint64 // that can be read
 	flags uint16
 }
 
@@ -64,8 +71,12 @@ func (e event) write(b []byte, s subscription) {
 	le.PutUint64(b, s.userdata)
 	le.PutUint16(b[8:], e.errno)
 	b[10] = s.kind
+	le.PutUint64(b[16:], e.bytes)
 	le.PutUint16(b[24:], e.flags)
 }
+
+// forever is longer than anything waits.
+const forever = time.Duration(math.MaxInt64)
 
 // clocks are the readings that subscriptions are measured against, in ns.
 type clocks struct{ realtime, monotonic uint64 }
@@ -118,20 +129,38 @@ func hostPoll(in *Instance, args []wt.Val) (int32, error) {
 	}
 	begun := clocks{realtime: uint64(time.Now().UnixNano()), monotonic: uint64(args[4].I64())}
 
-	shortest := time.Duration(math.MaxInt64)
+	var stdin *input // where it is polled, and there is nothing in it yet
+	wait := func(s subscription) (time.Duration, event) {
+		if flags, _ := in.box.descriptor(s.fd); s.kind != subscribeFDRead || flags&shim.FDStdin == 0 {
+			return s.wait(begun, in.box.isOpen)
+		}
+		if !in.streams.stdin.ready() {
+			stdin = &in.streams.stdin
+		}
+		return in.streams.stdin.state()
+	}
+	shortest := forever
 	for b := subs; len(b) > 0; b = b[subscriptionSize:] {
-		d, _ := readSubscription(b).wait(begun, in.box.isOpen)
+		d, _ := wait(readSubscription(b))
 		shortest = min(shortest, d)
 	}
-	if shortest > 0 {
-		if err := in.sleep(shortest); err != nil {
+	pause := shortest
+	if stdin != nil {
+		stdin.ask(maxPiece)
+		pause = max(pause, inputMoment)
+	}
+	if pause > 0 {
+		if err := in.wait(pause, stdin); err != nil {
 			return 0, err
 		}
+	}
+	if stdin != nil && stdin.ready() {
+		shortest = 0 // no time needed to pass
 	}
 	count := uint32(0)
 	for ; len(subs) > 0; subs = subs[subscriptionSize:] {
 		s := readSubscription(subs)
-		if d, e := s.wait(begun, in.box.isOpen); d <= shortest {
+		if d, e := wait(s); d <= shortest {
 			e.write(events[count*eventSize:], s)
 			count++
 		}
@@ -140,16 +169,24 @@ func hostPoll(in *Instance, args []wt.Val) (int32, error) {
 	return errnoSuccess, nil
 }
 
-// sleep waits for d. It ends early, with the error that ends the guest, when the
-// context ends, the engine is interrupted, or the task's time is up.
-func (in *Instance) sleep(d time.Duration) error {
+// wait waits for d, or until stdin has its answer; stdin may be nil. It ends early,
+// with the error that ends the guest, when the context ends, the engine is
+// interrupted, or the task's time is up.
+func (in *Instance) wait(d time.Duration, stdin *input) error {
 	if err := in.cut(); err != nil {
 		return err
 	}
 	left := time.Duration(in.deadline-in.engine.clock.ticks.Load()) * tick
 	timer := time.NewTimer(min(d, left))
 	defer timer.Stop()
+	var answers chan answer
+	if stdin != nil {
+		answers = stdin.answers
+	}
 	select {
+	case a := <-answers:
+		stdin.got(a)
+		return nil
 	case <-timer.C:
 	case <-in.ctx.Done():
 		return ErrInterrupted
@@ -157,7 +194,7 @@ func (in *Instance) sleep(d time.Duration) error {
 		return ErrInterrupted
 	}
 	if d > left {
-		return &TimeoutError{Limit: in.cfg.TaskTimeout}
+		return in.late()
 	}
 	return nil
 }

@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// program makes a valid guest of any bytes: each chooses an instruction that the
+// fuzzProgram makes a valid guest of any bytes: each chooses an instruction that the
 // operands on the stack allow. Bytes of a module itself, changed here and there, are
 // seldom valid, and never get to the compiler.
-type program struct {
+type fuzzProgram struct {
 	script []byte
 	text   strings.Builder
 	stack  []byte  // types: i, I, f, F
@@ -72,12 +72,12 @@ var instructions = func() []instruction {
 // Bounds of a program: the stack that one instruction may see, the blocks that may be
 // open, and the instructions in all.
 const (
-	fuzzStack   = 40
+	fuzzStack  = 40
 	maxBlocks  = 20
 	maxProgram = 2000
 )
 
-func (p *program) next() byte {
+func (p *fuzzProgram) next() byte {
 	if len(p.script) == 0 {
 		return 0
 	}
@@ -87,7 +87,7 @@ func (p *program) next() byte {
 }
 
 // number is one of the numbers that hurt most.
-func (p *program) number() uint64 {
+func (p *fuzzProgram) number() uint64 {
 	list := []uint64{0, 1, 2, 8, 64, 255, 4096, 65532, 65535, 65536, 1 << 20, 1<<31 - 1, 1 << 31, 1<<32 - 1, 1 << 32, 1<<63 - 1, 1 << 63, 1<<64 - 1}
 	b := p.next()
 	if int(b) < len(list) {
@@ -96,7 +96,7 @@ func (p *program) number() uint64 {
 	return uint64(b) * 17
 }
 
-func (p *program) push(kind byte) {
+func (p *fuzzProgram) push(kind byte) {
 	n := p.number()
 	switch kind {
 	case 'i':
@@ -112,7 +112,7 @@ func (p *program) push(kind byte) {
 }
 
 // floor is the height of the stack that the innermost block may not go below.
-func (p *program) floor() int {
+func (p *fuzzProgram) floor() int {
 	if len(p.blocks) == 0 {
 		return 0
 	}
@@ -120,7 +120,7 @@ func (p *program) floor() int {
 }
 
 // drop takes values off until the stack has a height.
-func (p *program) drop(height int) {
+func (p *fuzzProgram) drop(height int) {
 	for len(p.stack) > height {
 		p.text.WriteString("drop\n")
 		p.stack = p.stack[:len(p.stack)-1]
@@ -128,7 +128,7 @@ func (p *program) drop(height int) {
 }
 
 // emit makes sure that the operands are there, and adds the instruction.
-func (p *program) emit(in instruction) {
+func (p *fuzzProgram) emit(in instruction) {
 	have := p.stack[p.floor():]
 	if !strings.HasSuffix(string(have), in.takes) {
 		for _, kind := range []byte(in.takes) {
@@ -139,7 +139,7 @@ func (p *program) emit(in instruction) {
 	p.stack = append(p.stack[:len(p.stack)-len(in.takes)], in.gives...)
 }
 
-func (p *program) step() {
+func (p *fuzzProgram) step() {
 	switch c := int(p.next()); {
 	case c < 2 && len(p.blocks) < maxBlocks:
 		word := []string{"block", "loop"}[c]
@@ -161,14 +161,14 @@ func (p *program) step() {
 	}
 }
 
-func (p *program) end() {
+func (p *fuzzProgram) end() {
 	p.drop(p.floor())
 	p.text.WriteString("end\n")
 	p.blocks = p.blocks[:len(p.blocks)-1]
 }
 
 // guest is the whole module.
-func (p *program) guest() string {
+func (p *fuzzProgram) guest() string {
 	for ; len(p.script) > 0 && p.n < maxProgram; p.n++ {
 		p.step()
 	}
@@ -216,7 +216,7 @@ func FuzzProgram(f *testing.F) {
 	dir := hostileTree(f)
 	before := snapshot(f, dir)
 	f.Fuzz(func(t *testing.T, script []byte) {
-		text := (&program{script: script}).guest()
+		text := (&fuzzProgram{script: script}).guest()
 		m, err := testEngine.Compile("program.wat", []byte(text))
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)

@@ -45,6 +45,9 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic in the host: %v"
 // failure turns the end of a call into an error of Drive's. The guest is dead.
 func (in *Instance) failure(o outcome) error {
 	in.dead = true
+	if err := in.trace.abandon(); err != nil && in.stop == nil {
+		in.stop = err
+	}
 	if in.stop != nil {
 		var late *TimeoutError
 		switch {
@@ -52,6 +55,7 @@ func (in *Instance) failure(o outcome) error {
 			return ErrInterrupted
 		case errors.As(in.stop, &late):
 			late.Backtrace, _ = backtrace(o)
+			late.debug = in.module.debug
 			return late
 		}
 		return in.trapped(in.stop.Error(), o)
@@ -69,7 +73,7 @@ func (in *Instance) failure(o outcome) error {
 
 func (in *Instance) trapped(reason string, o outcome) error {
 	frames, _ := backtrace(o)
-	err := &TrapError{Reason: reason, Backtrace: frames, Memory: in.MemoryUse(), Limit: in.cfg.MemoryLimit}
+	err := &TrapError{Reason: reason, Backtrace: frames, Memory: in.MemoryUse(), Limit: in.cfg.MemoryLimit, debug: in.module.debug}
 	if o.code() == trapStackOverflow {
 		err.Stack = in.engine.cfg.StackLimit
 	}
@@ -79,15 +83,10 @@ func (in *Instance) trapped(reason string, o outcome) error {
 // boundsReason says which bytes a call of the shim's was asked to touch.
 func (in *Instance) boundsReason() string {
 	name := "a call"
-	if i := int(in.box.word(shim.FaultCall)); i < len(in.module.calls) {
-		name = in.module.calls[i].Name
+	if i := int(in.box.word(shim.FaultCall)); i < len(in.plan.calls) {
+		name = in.plan.calls[i].Name
 	}
-	length, unit := in.box.long(shim.FaultLen), "bytes"
-	if length == 1 {
-		unit = "byte"
-	}
-	return fmt.Sprintf("%s was given address 0x%x for %d %s, which is outside the guest's memory of %d bytes",
-		name, in.box.long(shim.FaultAddr), length, unit, in.box.long(shim.FaultMemory))
+	return outside(name, in.box.long(shim.FaultAddr), in.box.long(shim.FaultLen), in.box.long(shim.FaultMemory))
 }
 
 // reason says what happened where the host has not brought it about.

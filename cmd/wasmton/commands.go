@@ -60,6 +60,7 @@ func newRootCommand(a *app) *cobra.Command {
 	run.Short = "Process a topic; the same as wasmton without a command"
 	root.AddCommand(run, newDevCommand(a), newInspectCommand(a), newCompileCommand(a), newVersionCommand(a), newPropertiesTopic())
 	root.AddCommand(newBenchCommand(a))
+	root.AddCommand(newExecCommand(a))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	return root

@@ -39,6 +39,7 @@ type options struct {
 	maxPendingRecords positiveInt
 	maxPendingBytes   byteSize
 	metricsAddr       string
+	traceHostCalls    bool
 	lifeOptions
 	engineOptions
 	limitOptions
@@ -93,6 +94,7 @@ func (o *options) addProcessingFlags(fs *pflag.FlagSet) {
 	fs.Var(&o.maxInstances, "max-instances", "instances of the module that may live at the same time")
 	fs.Var(&o.maxPendingRecords, "max-pending-records", "unfinished records a partition, before fetching pauses")
 	fs.Var(&o.maxPendingBytes, "max-pending-bytes", "bytes of unfinished records a partition, before fetching pauses")
+	addTraceFlag(fs, &o.traceHostCalls)
 	fs.StringVar(&o.metricsAddr, "metrics-addr", "", "serve /metrics, /livez and /readyz on this `address`, such as :9464")
 	o.addLimitFlags(fs)
 	o.addEngineFlags(fs)

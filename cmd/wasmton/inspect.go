@@ -55,7 +55,7 @@ type inspection struct {
 	Code           string   `json:"code"`            // where it comes from: compiled, cache, artifact
 	LoadSeconds    float64  `json:"load_seconds"`    // until it was ready, this time
 	CPU            string   `json:"cpu"`             // level that it was compiled for
-	Contract       string   `json:"contract"`        // "" if it follows none
+	Contract       string   `json:"contract"`        // decaton, command, or "" if it follows none
 	Exports        []symbol `json:"exports"`
 	Imports        []symbol `json:"imports"`
 	Problems       []string `json:"problems"`
@@ -121,6 +121,9 @@ func examine(m *wasihost.Module) (*inspection, error) {
 		found.Contract = "decaton"
 	case errors.As(err, &link):
 		found.Problems = link.Problems
+		if m.CheckCommand() == nil {
+			found.Contract = "command"
+		}
 	default:
 		return nil, err
 	}
@@ -141,8 +144,11 @@ func symbols(of []wasihost.Symbol) []symbol {
 
 func (f *inspection) print(w io.Writer) error {
 	contract := f.Contract
-	if contract == "" {
+	switch contract {
+	case "":
 		contract = "none (see problems)"
+	case "command":
+		contract = "command: a program for wasmton exec, not a processor"
 	}
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(out, "module\t%s\n", clean(f.Module))

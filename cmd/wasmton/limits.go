@@ -25,9 +25,14 @@ func newLimitOptions() limitOptions {
 }
 
 func (o *limitOptions) addLimitFlags(fs *pflag.FlagSet) {
+	o.addHoldingFlags(fs)
+	fs.Var(&o.logLimit, "log-limit", "output of a task that is logged; a line tells of the rest")
+}
+
+// addHoldingFlags adds the limits on what an instance holds, which are not about tasks.
+func (o *limitOptions) addHoldingFlags(fs *pflag.FlagSet) {
 	fs.Var(&o.tableLimit, "table-limit", "elements that each table of the module may have")
 	fs.Var(&o.maxOpenFiles, "max-open-files", "files and directories that an instance of the module may have open, at most 256; it is refused another with EMFILE")
-	fs.Var(&o.logLimit, "log-limit", "output of a task that is logged; a line tells of the rest")
 }
 
 // limit sets the limits of a guest.

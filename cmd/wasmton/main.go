@@ -4,12 +4,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"runtime/debug"
 	"strings"
+
+	"github.com/wasmton/wasmton/consumer"
 )
 
 func main() {
@@ -57,7 +60,14 @@ func (a *app) report(err error) {
 		return
 	}
 	if a.json {
-		a.log.Error(message, "exit_code", exitCode(err))
+		var attrs []any
+		if r := (*consumer.RecordError)(nil); errors.As(err, &r) {
+			attrs = append(attrs, "topic", r.Topic, "partition", r.Partition, "offset", r.Offset)
+			if r.Key != nil {
+				attrs = append(attrs, "key_hash", r.KeyHash())
+			}
+		}
+		a.log.Error(message, append(attrs, "exit_code", exitCode(err))...)
 		return
 	}
 	var b []byte

@@ -71,7 +71,7 @@ func readModule(path string) ([]byte, error) {
 func fileError(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s: no such file; the last argument is the path of a Wasm module", path)
+		return fmt.Errorf("%s: no such file; here the path of a Wasm module is expected", path)
 	case errors.Is(err, syscall.EISDIR):
 		return fmt.Errorf("%s: is a directory; name the module in it", path)
 	case errors.Is(err, fs.ErrPermission):

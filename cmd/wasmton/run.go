@@ -118,6 +118,7 @@ func (a *app) openRunner(ctx context.Context, s *settings, output func(*processo
 		MaxInstances: s.maxInstances.n,
 		Recycle:      s.recycle(),
 		Output:       output,
+		Trace:        s.trace(a.log),
 		Logger:       a.log,
 		Metrics:      r.status.registry,
 	}); err != nil {

@@ -20,8 +20,9 @@ const DefaultMaxInstances = 2000
 
 // Config configures a Module.
 type Config struct {
-	// Guest says what each instance may reach and use. Its Output and MemoryMark are
-	// not read: lines go to Config.Output, and Recycle sets the mark.
+	// Guest says what each instance may reach and use. Its Output, Trace and
+	// MemoryMark are not read: lines go to Config.Output, calls to Config.Trace, and
+	// Recycle sets the mark.
 	Guest wasihost.Config
 	// MaxInstances bounds the live instances of the Module, 1 or more; default
 	// 2,000. Each takes about 35 KiB beside what the guest itself touches, and
@@ -34,6 +35,10 @@ type Config struct {
 	// while it initialises. It is called from many lanes at once and keeps neither
 	// argument. Default: Logger, at level info, with the record's coordinates.
 	Output func(r *processor.Record, stream wasihost.Stream, line []byte)
+	// Trace is told of each host call that the guest makes while it runs r, or with
+	// r nil while it initialises, once the call is over. It is called from many
+	// lanes at once and keeps neither argument. Default: none, at no cost.
+	Trace func(r *processor.Record, call *wasihost.HostCall)
 	// Logger gets the guest's lines, and a warning where Recycle.Memory is so low
 	// that instances live for a few tasks; default slog.Default().
 	Logger *slog.Logger
@@ -128,6 +133,9 @@ func (m *Module) instanceOf(ctx context.Context, guest *wasihost.Module) (*insta
 	in := &instance{module: m, guest: guest}
 	cfg := m.cfg.Guest
 	cfg.Output = in.line
+	if trace := m.cfg.Trace; trace != nil {
+		cfg.Trace = func(c *wasihost.HostCall) { trace(in.record(c.Task), c) }
+	}
 	var err error
 	if in.Instance, err = guest.Instantiate(ctx, &cfg); err != nil {
 		return nil, err
@@ -150,12 +158,16 @@ type instance struct {
 }
 
 func (in *instance) line(task int, stream wasihost.Stream, line []byte) {
-	var r *processor.Record
-	if task >= 0 && task < len(in.batch) {
-		r = &in.batch[task]
-	}
 	in.module.metrics.line(stream)
-	in.module.cfg.Output(r, stream, line)
+	in.module.cfg.Output(in.record(task), stream, line)
+}
+
+// record is the one that a task is, nil where none runs.
+func (in *instance) record(task int) *processor.Record {
+	if task < 0 || task >= len(in.batch) {
+		return nil
+	}
+	return &in.batch[task]
 }
 
 func logLines(logger *slog.Logger) func(*processor.Record, wasihost.Stream, []byte) {

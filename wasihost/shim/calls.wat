@@ -193,9 +193,16 @@
   (local.set $type (i32.shr_u (local.get $errno) (i32.const 16)))
   (if (local.tee $errno (i32.and (local.get $errno) (i32.const 0xffff)))
     (then
-      ;; A file that is to be created need not be there.
-      (if (i32.ne (local.get $errno) (i32.const %ENOENT%)) (then (return (local.get $errno))))
-      (if (i32.eqz (i32.and (local.get $oflags) (i32.const 1))) (then (return (local.get $errno)))))
+      ;; Where the path leads nowhere the native call cannot open anything either,
+      ;; but may create it, or know a better errno. It must not be tried where only
+      ;; the question has failed, for want of memory, say. The errnos here are ACCES,
+      ;; BADF, ILSEQ, INVAL, LOOP, NAMETOOLONG, NOENT, NOTDIR, PERM.
+      (if (i32.or
+            (i32.gt_u (local.get $errno) (i32.const 63))
+            (i64.eqz (i64.and
+              (i64.shr_u (i64.const 0x8040102112000104) (i64.extend_i32_u (local.get $errno)))
+              (i64.const 1))))
+        (then (return (local.get $errno)))))
     (else
       ;; Opening a FIFO waits for its other end, natively and for ever. A symlink
       ;; here is one that is not to be followed, which the native call refuses.

@@ -10,7 +10,8 @@
 // find memory through the instance that calls them, so a guard in back can hand a
 // call on.
 //
-// The bodies are in back.wat and calls.wat, one function each. [Generate] puts
-// together what one guest needs: less to compile and, more important, less to
+// The bodies are in back.wat and calls.wat, one function each; command.wat has those
+// that are different for a guest that is a program. [Generate] puts together what
+// one guest needs: less to compile and, more important, less to
 // link for each instance.
 package shim

@@ -3,6 +3,7 @@ package shim
 import (
 	_ "embed"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,9 @@ var backText string
 
 //go:embed calls.wat
 var callsText string
+
+//go:embed command.wat
+var commandText string
 
 // Type is a function's type in short: a letter for each parameter, ">", and a
 // letter for each result. i is i32 and I is i64; no host call has others.
@@ -67,6 +71,11 @@ type Variant struct {
 	Calls []Func
 	// RunResult is whether the guest's run returns an i32.
 	RunResult bool
+	// Command is whether the guest is a program: it has no run, and its standard
+	// streams are the host's.
+	Command bool
+	// Traced is whether the host is told of each call before and after.
+	Traced bool
 	// Native and Host give the types of the functions that back may import.
 	Native, Host func(name string) (Type, bool)
 }
@@ -75,7 +84,7 @@ type Variant struct {
 type Code struct {
 	Front, Back string // in WebAssembly's text form
 	// Native and Host name what back imports, in order, after the guest's memory,
-	// its run, and front's table.
+	// its run unless it is a command, and front's table.
 	Native, Host []string
 }
 
@@ -95,13 +104,19 @@ const (
 
 // Generate makes the two modules of a variant.
 func Generate(v Variant) (*Code, error) {
-	g := generator{calls: map[string]int{}, parts: parts()}
+	g := generator{calls: map[string]int{}, parts: parts(callsText)}
+	if v.Command {
+		maps.Copy(g.parts, parts(commandText))
+	}
 	for i, c := range v.Calls {
 		g.calls[c.Name] = i
 	}
 	for _, c := range v.Calls {
-		if err := g.call(c); err != nil {
+		if err := g.call(c, v.Traced); err != nil {
 			return nil, err
+		}
+		if v.Traced {
+			g.trace(c)
 		}
 	}
 	back, err := g.back(v)
@@ -131,14 +146,47 @@ type generator struct {
 	native, host []string
 }
 
-// call adds a call's function and all that it needs.
-func (g *generator) call(c Func) error {
-	if gd, ok := guards[c.Name]; ok {
-		g.text.WriteString(gd.function(c.Name, c.Type))
-		g.want(&g.native, c.Name)
-		return nil
+// call adds a call's function and all that it needs. Where calls are traced, those
+// that need neither a part nor a guard are there too, and lead to the native function.
+func (g *generator) call(c Func, traced bool) error {
+	gd, guarded := guards[c.Name]
+	if _, ok := g.parts[c.Name]; ok || !guarded && !traced {
+		return g.part(c.Name)
 	}
-	return g.part(c.Name)
+	if !guarded {
+		gd = guard{terminal: notTerminal}
+	}
+	g.text.WriteString(gd.function(c.Name, c.Type))
+	g.want(&g.native, c.Name)
+	return nil
+}
+
+// trace adds a function around a call's, which lays down the arguments and tells
+// the host of the call before and after.
+func (g *generator) trace(c Func) {
+	b := &g.text
+	fmt.Fprintf(b, "(func $traced_%s%s\n  (local $result i32)\n", c.Name, c.Type.wat())
+	for i, letter := range c.Type.Params() {
+		value := fmt.Sprintf("(local.get %d)", i)
+		if letter == 'i' {
+			value = "(i64.extend_i32_u " + value + ")"
+		}
+		fmt.Fprintf(b, "  (i64.store $box (i32.const %d) %s)\n", TraceArgs+8*i, value)
+	}
+	const told = "  (call $host_trace_%s (i32.load $box (i32.const %d)) (i32.const %d)%s)\n"
+	fmt.Fprintf(b, told, "enter", Instance, g.calls[c.Name], "")
+	call := "(call $" + c.Name + c.Type.forward() + ")"
+	if c.Type.Results() != "" {
+		call = "(local.set $result " + call + ")"
+	}
+	b.WriteString("  " + call + "\n")
+	fmt.Fprintf(b, told, "leave", Instance, g.calls[c.Name], " (local.get $result)")
+	if c.Type.Results() != "" {
+		b.WriteString("  (local.get $result)")
+	}
+	b.WriteString(")\n")
+	g.want(&g.host, "trace_enter")
+	g.want(&g.host, "trace_leave")
 }
 
 func (g *generator) part(name string) error {
@@ -181,7 +229,9 @@ func (g *generator) back(v Variant) (string, error) {
         (i32.store $box (i32.const %Status%) (i32.const %StatusResult%))
         (br $out)))`
 	}
-	fmt.Fprintf(&b, "(import \"guest\" \"run\" (func $run%s))\n", result)
+	if !v.Command {
+		fmt.Fprintf(&b, "(import \"guest\" \"run\" (func $run%s))\n", result)
+	}
 	fmt.Fprintf(&b, "(import \"front\" \"table\" (table $table %d funcref))\n", len(v.Calls))
 	for _, kind := range []struct {
 		name  string
@@ -199,10 +249,17 @@ func (g *generator) back(v Variant) (string, error) {
 	b.WriteString("(memory $box (export \"mailbox\") 1)\n(export \"memory\" (memory $guest))\n")
 	if len(v.Calls) > 0 {
 		b.WriteString("(elem (table $table) (i32.const 0) func")
+		prefix := " $"
+		if v.Traced {
+			prefix = " $traced_"
+		}
 		for _, c := range v.Calls {
-			b.WriteString(" $" + c.Name)
+			b.WriteString(prefix + c.Name)
 		}
 		b.WriteString(")\n")
+	}
+	if v.Command {
+		b.WriteString("(func $run unreachable)\n")
 	}
 	b.WriteString(strings.ReplaceAll(backText, "%CallRun%", callRun))
 	b.WriteString(g.text.String())
@@ -247,20 +304,20 @@ var numbers = map[string]int{
 
 	"MaxVectors": maxVectors, "MaxPath": maxPath, "MaxSubscriptions": maxSubscriptions, "MaxRandom": maxRandom,
 
-	"EACCES": errnoAcces, "EINVAL": errnoInval, "EMFILE": errnoMfile,
+	"EACCES": errnoAcces, "EBADF": errnoBadf, "EINVAL": errnoInval, "EMFILE": errnoMfile,
 	"ENAMETOOLONG": errnoNametoolong, "ENOENT": errnoNoent, "EROFS": errnoRofs,
 }
 
-// part is one function of calls.wat.
+// part is one function of calls.wat or command.wat.
 type part struct {
 	text  string
 	needs []string
 }
 
-// parts splits calls.wat at the lines that begin with three semicolons.
-func parts() map[string]part {
+// parts splits a text at the lines that begin with three semicolons.
+func parts(text string) map[string]part {
 	all := map[string]part{}
-	_, rest, _ := strings.Cut(callsText, "\n;;; ")
+	_, rest, _ := strings.Cut(text, "\n;;; ")
 	for section := range strings.SplitSeq(rest, "\n;;; ") {
 		head, text, _ := strings.Cut(section, "\n")
 		words := strings.Fields(head)

@@ -95,6 +95,30 @@ func TestGenerateTakesWhatIsNeededOnce(t *testing.T) {
 	}
 }
 
+func TestATracedVariantWrapsEachCall(t *testing.T) {
+	code, err := Generate(Variant{
+		Calls: []Func{{"fd_read", "iiii>i"}, {"fd_close", "i>i"}}, Traced: true, Native: i32, Host: i32,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"func $traced_fd_read $traced_fd_close)", "(call $fd_read ", "(call $native_fd_read ", "(call $host_trace_leave "} {
+		if !strings.Contains(code.Back, part) {
+			t.Errorf("there is no %q in\n%s", part, code.Back)
+		}
+	}
+}
+
+func TestACommandHasNoRun(t *testing.T) {
+	code, err := Generate(Variant{Calls: []Func{{"fd_read", "iiii>i"}}, Command: true, Native: i32, Host: i32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(code.Back, `"run"`) || !strings.Contains(code.Back, "(call $host_stream_read") {
+		t.Error(code.Back)
+	}
+}
+
 func TestGenerateRefuses(t *testing.T) {
 	none := func(string) (Type, bool) { return "", false }
 	for _, c := range []struct {

@@ -44,6 +44,7 @@ const notTerminal = -1
 const (
 	errnoSuccess     = 0
 	errnoAcces       = 2
+	errnoBadf        = 8
 	errnoInval       = 28
 	errnoMfile       = 33
 	errnoNametoolong = 37

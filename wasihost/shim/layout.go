@@ -48,6 +48,8 @@ const (
 	// Mark is the number of pages of guest memory above which drive returns after
 	// the task that runs.
 	Mark = 120
+	// TraceArgs is where a traced call lays down its arguments, 8 bytes each.
+	TraceArgs = 3904
 	// Scratch is room for the 64 bytes of guest memory that a native call
 	// overwrites.
 	Scratch = 4032
@@ -87,7 +89,14 @@ const (
 	// the stream's number.
 	FDStdout = 2
 	FDStderr = 4
+	// FDStdin marks the standard input of a command, the number of whose stream
+	// is Stdin.
+	FDStdin = 8
 )
+
+// Stdin is the number of a command's standard input among the streams. Those of
+// output are 1 and 2.
+const Stdin = FDStdin >> 1
 
 // Values of Fault.
 const (

@@ -1,7 +1,7 @@
 ;; Gives a directory the number of standard output, and the other way round, and
 ;; opens a file through each.
 ;;
-;; expect: result 8
+;; expect: result 54
 ;; grant: files
 (module
   (import "decaton" "poll_task" (func $poll_task (param i64 i32) (result i32)))
