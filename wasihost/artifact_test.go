@@ -230,7 +230,7 @@ func TestADamagedArtifactIsRefused(t *testing.T) {
 		write(whole[:len(whole)*n/300])
 		refusal(t, broken)
 	}
-	write(append(whole[:len(whole):len(whole)], "more"...))
+	write(append(slices.Clip(whole), "more"...))
 	refusal(t, broken)
 	longer := bytes.Clone(whole)
 	longer[len(longer)-sumSize-8]++ // the length of the code

@@ -72,9 +72,8 @@ func TestTablesGrowUpToTheLimit(t *testing.T) {
 	grow := func(n, want int) {
 		t.Helper()
 		_, err := drive(in, string(rune(n)))
-		var result *ResultError
 		got := 0
-		if errors.As(err, &result) {
+		if result, ok := errors.AsType[*ResultError](err); ok {
 			got = int(result.Code)
 		} else if err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -263,7 +264,7 @@ func TestTheLeastRecentlyUsedEntriesGo(t *testing.T) {
 	small, w2 := cached(t, dir, 3*size+size/2)
 	path[3] = small.cfg.Cache.entry(&compile(t, small, text(3)).about)
 	var there []bool
-	for _, p := range append(path, filepath.Join(dir, ".wasmton-old.tmp"), filepath.Join(dir, ".wasmton-new.tmp"), filepath.Join(dir, "foreign")) {
+	for _, p := range slices.Concat(path, []string{filepath.Join(dir, ".wasmton-old.tmp"), filepath.Join(dir, ".wasmton-new.tmp"), filepath.Join(dir, "foreign")}) {
 		_, err := os.Lstat(p)
 		there = append(there, err == nil)
 	}
