@@ -268,8 +268,8 @@ func TestTheLeastRecentlyUsedEntriesGo(t *testing.T) {
 		_, err := os.Lstat(p)
 		there = append(there, err == nil)
 	}
-	if got, want := fmt.Sprint(there), "[true false true true false true true]"; got != want {
-		t.Errorf("there are %s, want %s", got, want)
+	if want := []bool{true, false, true, true, false, true, true}; !slices.Equal(there, want) {
+		t.Errorf("there are %v, want %v", there, want)
 	}
 	if len(w.list)+len(w2.list) > 0 {
 		t.Errorf("warnings %q %q", w.list, w2.list)

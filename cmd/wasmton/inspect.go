@@ -157,6 +157,7 @@ func (f *inspection) print(w io.Writer) error {
 	fmt.Fprintf(out, "digest\t%s\n", f.Digest)
 	fmt.Fprintf(out, "compiled in\t%s\n", secondsText(f.CompileSeconds))
 	switch wasihost.Origin(f.Code) {
+	case wasihost.Compiled: // just now: nothing to add
 	case wasihost.FromCache:
 		fmt.Fprintf(out, "from cache in\t%s\n", secondsText(f.LoadSeconds))
 	case wasihost.FromArtifact:
