@@ -26,6 +26,7 @@ const settleTime = 200 * time.Millisecond
 type fileWatcher struct {
 	path   string
 	events *fsnotify.Watcher
+	settle time.Duration
 	last   os.FileInfo // as it was when changed was last called; nil where it was not there
 }
 
@@ -39,7 +40,7 @@ func watchFile(path string) (*fileWatcher, error) {
 	if err != nil {
 		abs = path
 	}
-	w := &fileWatcher{path: abs, events: events}
+	w := &fileWatcher{path: abs, events: events, settle: settleTime}
 	w.last, _ = os.Stat(abs)
 	if err := w.follow(); err != nil {
 		_ = events.Close()
@@ -67,7 +68,7 @@ func (w *fileWatcher) run(ctx context.Context, log *slog.Logger, changed func())
 			now, _ := os.Stat(w.path)
 			if !sameFile(seen, now) {
 				seen = now
-				timer.Reset(settleTime)
+				timer.Reset(w.settle)
 				continue
 			}
 			settling = false
@@ -81,7 +82,7 @@ func (w *fileWatcher) run(ctx context.Context, log *slog.Logger, changed func())
 		}
 		if now, _ := os.Stat(w.path); !settling && !sameFile(w.last, now) {
 			seen, settling = now, true
-			timer.Reset(settleTime)
+			timer.Reset(w.settle)
 		}
 	}
 }

@@ -122,18 +122,25 @@ func TestAChangeOfTheFileIsNoticed(t *testing.T) {
 					texts <- string(text)
 				})
 			})
-			test.change()
-			deadline := time.After(patience)
-			for {
-				select {
-				case text := <-texts:
-					if text == test.name {
-						return
+			notices := func(want string) {
+				t.Helper()
+				deadline := time.After(patience)
+				for {
+					select {
+					case text := <-texts:
+						if text == want {
+							return
+						}
+					case <-deadline:
+						t.Fatalf("%q is not noticed", want)
 					}
-				case <-deadline:
-					t.Fatal("not noticed")
 				}
 			}
+			test.change()
+			notices(test.name)
+			// Where the file is now is watched too.
+			write(t, in(test.path), "again")
+			notices("again")
 		})
 	}
 }
@@ -145,6 +152,7 @@ func TestOtherFilesDoNotCount(t *testing.T) {
 	write(t, path, "first")
 	w, err := watchFile(path)
 	must(t, err)
+	w.settle = 0 // each event is looked into at once
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -160,7 +168,8 @@ func TestOtherFilesDoNotCount(t *testing.T) {
 		write(t, filepath.Join(dir, "other"), "other")
 		must(t, os.Remove(filepath.Join(dir, "other")))
 	}
-	write(t, path, "second") // the end of what is to be noticed
+	write(t, filepath.Join(dir, "next"), "second")
+	must(t, os.Rename(filepath.Join(dir, "next"), path)) // the end of what is to be noticed
 	if got := <-changes; got != "second" {
 		t.Errorf("noticed %q", got)
 	}
