@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -332,6 +333,43 @@ func TestPollingInput(t *testing.T) {
 			t.Errorf("events\n%q\nwant\n%q", out.String(), want)
 		}
 	})
+}
+
+// What is there counts, and not the time that would come later.
+func TestPollingInputBesideATime(t *testing.T) {
+	log, _, err := transcript(t, "(i64.store (i32.const 200) (i64.const 0x7fffffffffffffff))"+calls("poll_oneoff 128 1024 2 8"),
+		Config{}, Streams{Stdin: strings.NewReader("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantTranscript(t, log, "poll_oneoff(subscriptions=2) = ok events=1")
+}
+
+// A program that only looks whether there is input, again and again, finds it.
+func TestPollingInputWithoutWaiting(t *testing.T) {
+	m := compile(t, testEngine, program(`(i64.store (i32.const 200) (i64.const 0)) (loop $look
+		(drop (call $poll_oneoff (i32.const 128) (i32.const 1024) (i32.const 2) (i32.const 8)))
+		(br_if $look (i32.ne (i32.load (i32.const 8)) (i32.const 2))))`))
+	if _, err := m.Run(context.Background(), &Config{TaskTimeout: patience}, Streams{Stdin: strings.NewReader("x")}); err != nil {
+		t.Error(err)
+	}
+}
+
+// patience turns a hang into a failure.
+const patience = 20 * time.Second
+
+func TestACommandCannotChangeWhatIsReadOnly(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "new"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, _, err := transcript(t, calls("path_open 3 0 300 3 0 2 0 0 1024", "fd_write 4 16 1 8", "path_open 3 0 300 3 8 2 0 0 1024"),
+		Config{Dirs: []Dir{{Host: dir, Guest: "/", ReadOnly: true}}}, Streams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantTranscript(t, log, `path_open(dir=3, path="new", rights=fd_read) = ok fd=4`, `fd_write(fd=4, data="hello") = EROFS`,
+		`path_open(dir=3, path="new", open=trunc, rights=fd_read) = EROFS`)
 }
 
 func TestACommandIsToldWhatItsStreamsAre(t *testing.T) {

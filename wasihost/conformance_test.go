@@ -103,6 +103,7 @@ const (
 	atData  = 0x1000
 	atBuf   = 0x8000
 	bufSize = 0x4000
+	lent    = 64
 )
 
 func callOf(name string, args ...any) *wasiCall {
@@ -287,6 +288,9 @@ func compare(t testing.TB, f failer, list []*wasiCall) {
 	for _, c := range list {
 		for _, mem := range [][]byte{ours.memory(), theirs.memory()} {
 			clear(mem[puppetFree : atBuf+bufSize])
+			for i := range lent { // which the shim borrows now and then
+				mem[i] = byte(i + 1)
+			}
 			if c.prepare != nil {
 				c.prepare(mem)
 			}
@@ -306,6 +310,9 @@ func compare(t testing.TB, f failer, list []*wasiCall) {
 		if c.settle != nil && got == errnoSuccess {
 			c.settle(ours.memory())
 			c.settle(theirs.memory())
+		}
+		if low := ours.memory()[:lent]; !bytes.Equal(low, theirs.memory()[:lent]) {
+			f.Fatalf("%s\nthe lowest bytes of memory are now % x", log, low)
 		}
 		mine, other := ours.memory()[puppetFree:], theirs.memory()[puppetFree:]
 		if !bytes.Equal(mine, other) {

@@ -42,6 +42,9 @@ const (
 	abbrevInlined
 )
 
+// testGap is how many bytes behind the function belong to the unit and to no line.
+const testGap = 20
+
 // testDWARF describes a function main from begin to end, which has helper inlined
 // from inlined to end: that is on line 7, and its call on line 42. Before them stands
 // a function that the linker removed.
@@ -61,7 +64,7 @@ func testDWARF(begin, inlined, end uint64) []byte {
 	info.str("/home/me/guest")
 	info.u32(0)
 	info.u32(begin)
-	info.u32(end - begin)
+	info.u32(end - begin + testGap)
 	info.u8(abbrevNamespace)
 	origin := uint64(4 + len(info))
 	info.u8(abbrevAbstract)
@@ -70,6 +73,11 @@ func testDWARF(begin, inlined, end uint64) []byte {
 	info.str("removed")
 	info.u32(0xffffffff)
 	info.u32(10)
+	info.u8(abbrevInlined) // does not count: what is around it does not have the address
+	info.u32(origin)
+	info.u32(0)
+	info.u32(0xfffffff)
+	info.u8(1, 13)
 	info.u8(0, abbrevFunction)
 	info.str("main")
 	info.u32(begin)
@@ -115,6 +123,8 @@ func testDWARF(begin, inlined, end uint64) []byte {
 	lines.u32(inlined)
 	lines.u8(4, 2, 3, 0x80-34, 1) // line 41 - 34
 	last(end)
+	at(end+testGap, 1, 50)
+	last(end + testGap + 1)
 
 	return slices.Concat(section(".debug_abbrev", abbrev), section(".debug_info", info.sized()), section(".debug_line", lines.sized()))
 }
@@ -183,11 +193,15 @@ func TestABacktraceHasFilesAndLines(t *testing.T) {
 			}
 		}
 	}
+	gap := []Frame{{Func: "f", Offset: second + testGap/2}}
+	if frames := m.debug.resolve(gap); !slices.Equal(frames, gap) {
+		t.Errorf("where there is no line: %v", frames)
+	}
 	if trap := trapOf(t, plain, "a"); strings.Contains(trap.Error(), "main.c") {
 		t.Errorf("without DWARF: %v", trap)
 	}
-	if n := len(m.debug.places); n != 3 {
-		t.Errorf("%d places are remembered, want 3", n)
+	if n := len(m.debug.places); n != 4 {
+		t.Errorf("%d places are remembered, want 4", n)
 	}
 }
 
