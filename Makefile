@@ -96,23 +96,20 @@ c-test: ## the C example's JSON reader, with sanitizers
 
 .PHONY: deploy-test
 deploy-test: build ## compose file, manifests and Dockerfile against the types that read them
-	cd deploy/test && WASMTON_BIN=$(CURDIR)/bin/wasmton go test ./...
+	cd deploy/test && WASMTON_BIN=$(CURDIR)/bin/wasmton go test -count=1 ./...
 
 .PHONY: e2e
 e2e: build guests ## bin/wasmton with all guests on a real Kafka
 	go test -tags e2e -count=1 -timeout 20m ./e2e/...
-
-.PHONY: endurance
-endurance: ## what takes minutes: a leak of 10 GB
-	go test -count=1 -timeout 30m -v -run Endurance ./processor/wasm -args -endurance
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: endurance
-endurance: ## a hundred thousand traps, thousands of live instances; takes minutes
+endurance: ## a hundred thousand traps, thousands of live instances, a leak of 10 GB; takes minutes
 	go test -count=1 -timeout 30m -v -run Endurance ./wasihost -args -endurance
+	go test -count=1 -timeout 30m -v -run Endurance ./processor/wasm -args -endurance
 	go test -run '^$$' -bench WaitingGuests -benchtime 5s ./wasihost
 
 # --- a broker, measurements -------------------------------------------------------------

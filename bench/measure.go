@@ -120,8 +120,7 @@ func (b *bench) run(ctx context.Context, c contender, group string) (result, err
 		err = cmp.Or(err, ignoreSignals(exit))
 	case <-time.After(10 * time.Second):
 		_ = cmd.Process.Kill()
-		<-exited
-		err = cmp.Or(err, errors.New("did not stop in 10 s"))
+		err = cmp.Or(err, fmt.Errorf("did not stop in 10 s: %w", <-exited))
 	}
 	if err != nil {
 		return result{}, fmt.Errorf("%w\n%s", err, stderr.Bytes())

@@ -60,7 +60,7 @@ func TestChangingTheModuleUnderLoad(t *testing.T) {
 	if address == nil {
 		t.Fatal("no address of the metrics on standard error")
 	}
-	if n := rebalanceCount.FindStringSubmatch(page(t, address[1])); n == nil || n[1] != "1" {
+	if n := rebalanceCount.FindStringSubmatch(page(t, address[1])); len(n) != 2 || n[1] != "1" {
 		t.Errorf("rebalances: %v, want 1, that of the start", n)
 	}
 	w.signal(syscall.SIGTERM)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -110,16 +111,16 @@ var nasty = []uint64{
 	1 << 32, 1<<32 + callBuffer, 1<<63 - 1, 1 << 63, 1<<64 - 4096, 1<<64 - 1,
 }
 
-// outside reports whether an argument, as an address or a length, reaches beyond
+// reachesOutside reports whether an argument, as an address or a length, reaches beyond
 // the puppet's memory.
 func reachesOutside(kind rune, v uint64) bool {
 	switch kind {
 	case 'o', 's', 'b', 'v', 'u':
-		return uint32(v) > puppetEnd-1
+		return v&math.MaxUint32 > puppetEnd-1
 	case 'p':
 		return v > puppetEnd-1
 	case 'n', 'c', 'm':
-		return uint32(v) > puppetEnd
+		return v&math.MaxUint32 > puppetEnd
 	}
 	return false
 }

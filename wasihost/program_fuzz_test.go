@@ -54,16 +54,16 @@ var instructions = func() []instruction {
 		{"f64.convert_i64_u", "I", "F"}, {"f32.demote_f64", "F", "f"}, {"f64.promote_f32", "f", "F"},
 		{"i64.reinterpret_f64", "F", "I"}, {"f64.reinterpret_i64", "I", "F"}, {"unreachable", "", ""}, {"nop", "", ""},
 	}
-	for _, op := range strings.Fields("add sub mul div_s div_u rem_s rem_u and or xor shl shr_s shr_u rotl rotr") {
+	for op := range strings.FieldsSeq("add sub mul div_s div_u rem_s rem_u and or xor shl shr_s shr_u rotl rotr") {
 		list = append(list, instruction{"i32." + op, "ii", "i"}, instruction{"i64." + op, "II", "I"})
 	}
-	for _, op := range strings.Fields("eq ne lt_s lt_u gt_s ge_u") {
+	for op := range strings.FieldsSeq("eq ne lt_s lt_u gt_s ge_u") {
 		list = append(list, instruction{"i32." + op, "ii", "i"}, instruction{"i64." + op, "II", "i"})
 	}
-	for _, op := range strings.Fields("clz ctz popcnt extend8_s extend16_s") {
+	for op := range strings.FieldsSeq("clz ctz popcnt extend8_s extend16_s") {
 		list = append(list, instruction{"i32." + op, "i", "i"}, instruction{"i64." + op, "I", "I"})
 	}
-	for _, op := range strings.Fields("add sub mul div min max copysign") {
+	for op := range strings.FieldsSeq("add sub mul div min max copysign") {
 		list = append(list, instruction{"f64." + op, "FF", "F"}, instruction{"f32." + op, "ff", "f"})
 	}
 	return list

@@ -106,12 +106,10 @@ func whole(seen func([]byte)) func(*processor.Record, wasihost.Stream, []byte) {
 	return func(r *processor.Record, _ wasihost.Stream, line []byte) {
 		mu.Lock()
 		defer mu.Unlock()
-		task := append(parts[r], line...)
-		if value, ended := bytes.CutSuffix(task, []byte("|")); ended {
+		parts[r] = append(parts[r], line...)
+		if value, ended := bytes.CutSuffix(parts[r], []byte("|")); ended {
 			delete(parts, r)
 			seen(value)
-		} else {
-			parts[r] = task
 		}
 	}
 }
