@@ -32,6 +32,10 @@ func (c *Consumer) onAssigned(_ context.Context, cl *kgo.Client, assigned map[st
 	if c.stopping {
 		return
 	}
+	if c.outside {
+		c.outside = false
+		c.log.Info("in the group again", "partitions", ids)
+	}
 	c.rebalances.Add(1)
 	for _, id := range ids {
 		if p := c.parts[id]; p != nil {
@@ -110,9 +114,18 @@ func (c *Consumer) forget(parts []*partition) {
 	c.publish()
 }
 
-// onLost drops partitions that others may have by now.
+// onLost drops partitions that others may have by now. Those that are just being
+// drained to be given away are lost as well.
 func (c *Consumer) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
-	parts := c.detachAll(lost[c.cfg.Topic])
+	ids := lost[c.cfg.Topic]
+	parts := c.detachAll(ids)
+	c.fence.Lock()
+	for p := range c.leaving {
+		if slices.Contains(ids, p.id) {
+			p.lose()
+		}
+	}
+	c.fence.Unlock()
 	if len(parts) == 0 {
 		return
 	}

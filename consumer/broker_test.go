@@ -143,6 +143,25 @@ func TestABrokerThatGoesAway(t *testing.T) {
 	})
 }
 
+// Errors far apart are none of a partition that can't be read, although no record came
+// between them.
+func TestErrorsFarApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := consumertest.NewCluster(t, 1)
+		cluster.ProduceRecords(perPartition(10, 0)...)
+		a := cluster.Start("a", consumer.Config{})
+		for range 5 {
+			time.Sleep(2 * time.Minute)
+			cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.UnknownServerError, Count: 3})
+		}
+		time.Sleep(2 * time.Minute)
+		if err := a.Stop(); err != nil {
+			t.Error(err)
+		}
+		cluster.Check(t, consumertest.All...)
+	})
+}
+
 // wire is a network between a client and the brokers that can be cut.
 type wire struct {
 	mu    sync.Mutex

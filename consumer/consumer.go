@@ -64,6 +64,7 @@ type Consumer struct {
 	undone   []*partition            // all of them, as long as a lane may run
 	broken   map[int32]brokenSpan    // partitions that give errors only
 	stopping bool
+	outside  bool // the group session ended, and no new one began
 
 	batchMax int // of a lane
 
@@ -328,13 +329,17 @@ func (c *Consumer) leaveFor(member string) error {
 }
 
 // lastCommit commits for the last time. While the group rebalances the coordinator
-// refuses at times, so it is tried until commitTimeout.
+// refuses at times, so it is tried until commitTimeout. If this member is out of the
+// group there is no use in trying: the partitions are others'.
 func (c *Consumer) lastCommit(parts []*partition) error {
 	deadline := time.Now().Add(commitTimeout)
 	for {
 		late := time.Now().After(deadline)
 		err := c.commits.now(parts, late)
-		if err == nil || !rebalancing(err) || late {
+		if err == nil && slices.ContainsFunc(parts, (*partition).wasLost) {
+			err = ErrLost
+		}
+		if late || !isAny(err, kerr.RebalanceInProgress, kerr.IllegalGeneration) {
 			return err
 		}
 		time.Sleep(lastPause)

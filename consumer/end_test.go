@@ -271,6 +271,25 @@ func TestACompactedLogIsProcessed(t *testing.T) {
 	}
 }
 
+// What an open transaction holds back is not for this reader, and no lag of it.
+func TestAnOpenTransactionIsNoLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := consumertest.NewCluster(t, 1)
+		cluster.ProduceRecords(perPartition(10, 0)...)
+		transact(t, cluster, "open", 5, nil)
+		a := cluster.Start("a", consumer.Config{ClientOptions: []kgo.Opt{kgo.FetchIsolationLevel(kgo.ReadCommitted())}})
+		for range 30 {
+			time.Sleep(time.Second)
+			if s := a.Stats(); s.Lag != 0 || s.Processed != 10 {
+				t.Fatalf("stats: %+v", s)
+			}
+		}
+		if err := a.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestUntilEndEndsSoonAfterTheLastRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := consumertest.NewCluster(t, 3)

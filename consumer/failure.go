@@ -36,7 +36,10 @@ func (c *Consumer) fetchFailed(topic string, partition int32, err error) {
 		} else if reason := groupFatal(session.Err); reason != "" {
 			c.fail(&GroupError{Group: c.cfg.Group, Reason: reason, Err: session.Err})
 		} else {
-			c.log.Warn("the group session ended; joining again", "error", session.Err)
+			if !c.outside {
+				c.log.Warn("out of the group; joining again", "error", session.Err)
+			}
+			c.outside = true
 		}
 	case errors.As(err, &loss):
 		c.log.Warn("records were lost on the broker", "partition", loss.Partition,

@@ -61,6 +61,7 @@ type partition struct {
 	// committed is the group's offset as last committed or found; -1 for none.
 	committed int64
 	closed    bool // nothing is committed any more
+	lost      bool // and there was something to commit
 	// goal is the offset that UntilEnd waits for, or -1.
 	goal     int64
 	signaled bool // that the goal was reached
@@ -359,6 +360,21 @@ func (p *partition) didCommit(at int64) {
 	defer p.mu.Unlock()
 	p.committed = at
 	p.epochs.trim(at)
+}
+
+// lose ends commits for good, since others may have the partition.
+func (p *partition) lose() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.lost = p.mark != nil && p.mark.At() != p.committed
+}
+
+// wasLost reports whether the partition was lost with something to commit.
+func (p *partition) wasLost() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost
 }
 
 // close ends commits for good.

@@ -287,6 +287,32 @@ func TestAClosedPartitionCommitsNothing(t *testing.T) {
 	c.lanes.Wait()
 }
 
+// What a probe found holds for where it looked. If the partition moved on meanwhile,
+// it is old.
+func TestSkipOfAPartitionThatMovedOn(t *testing.T) {
+	c := detached(t, Config{Factory: done{}})
+	p := c.attach(0)
+	p.begin(5, -1, 5)
+	c.skip(p, 4, 100) // it looked below
+	if g := p.gauges(); g.watermark != 5 {
+		t.Errorf("%+v", g)
+	}
+	p.admit(records(10, 3), 13)
+	c.skip(p, 5, 100) // records came since
+	waitFor(t, func() bool { return p.gauges().pending == 0 })
+	c.skip(p, 5, 100) // and were processed
+	if g := p.gauges(); g.watermark != 13 {
+		t.Errorf("%+v", g)
+	}
+	c.skip(p, 13, 20)
+	if g := p.gauges(); g.watermark != 20 || g.lag != 0 {
+		t.Errorf("%+v", g)
+	}
+	p.drain()
+	<-p.done
+	c.lanes.Wait()
+}
+
 // A partition goes on at half of its bounds: at the bound itself it would be paused
 // again at once, and what is fetched meanwhile is thrown away.
 func TestBounds(t *testing.T) {

@@ -5,6 +5,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -164,5 +165,60 @@ func TestAStopWhileARevokeDrains(t *testing.T) {
 			t.Error(err)
 		}
 		cluster.Check(t, consumertest.All...)
+	})
+}
+
+// The group throws the member out while it drains for a stop: what it did is not
+// committed, since another member may be further.
+func TestAStopThatIsThrownOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := consumertest.NewCluster(t, 1)
+		cluster.ProduceRecords(keyed(10, 5)...)
+		log := new(warnings)
+		a := cluster.Start("a", consumer.Config{CommitInterval: time.Hour, DrainTimeout: 30 * time.Second, Logger: slog.New(log),
+			Factory: processor.Func(func(ctx context.Context, r *processor.Record) error {
+				if r.Offset == 5 {
+					return takes(20*time.Second)(ctx, r)
+				}
+				return nil
+			})})
+		time.Sleep(10 * time.Second)
+		commits := len(cluster.Commits())
+		a.Cancel()
+		time.Sleep(time.Second)
+		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID})
+		err := a.Wait()
+		if !isA[*consumer.CommitError](err) || !errors.Is(err, consumer.ErrLost) {
+			t.Errorf("Run returned %v", err)
+		}
+		if n := len(cluster.Commits()); n != commits {
+			t.Errorf("commits after the loss: %v", cluster.Commits()[commits:])
+		}
+		b := cluster.Start("b", consumer.Config{UntilEnd: true})
+		if err := b.Wait(); err != nil {
+			t.Error(err)
+		}
+		cluster.Check(t, consumertest.All...)
+	})
+}
+
+// Being thrown out is told once, and so is being back.
+func TestThrownOutAndBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := consumertest.NewCluster(t, 1)
+		log := new(warnings)
+		a := cluster.Start("a", consumer.Config{Logger: slog.New(log)})
+		time.Sleep(10 * time.Second)
+		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.UnknownServerError, Count: 5, TopLevel: true})
+		cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID})
+		time.Sleep(time.Minute)
+		log.expect(t,
+			"WARN partitions lost",
+			"WARN out of the group; joining again",
+			"INFO in the group again partitions=[0]",
+		)
+		if err := a.Stop(); err != nil {
+			t.Error(err)
+		}
 	})
 }
