@@ -186,7 +186,7 @@ func TestMisbehavingProcessors(t *testing.T) {
 	}{
 		"runs nothing": {
 			func(context.Context, []processor.Record, []processor.Outcome) {},
-			"tasks/0@0 failed: the processor returned without running the record",
+			"tasks/0@0 failed (key sha256:d5ead6fdd3d16630): the processor returned without running the record",
 		},
 		"stops early of its own accord, and is given the rest": {
 			func(_ context.Context, _ []processor.Record, outcomes []processor.Outcome) {
@@ -196,21 +196,21 @@ func TestMisbehavingProcessors(t *testing.T) {
 		"says it was interrupted when nothing interrupted it": {
 			func(_ context.Context, _ []processor.Record, outcomes []processor.Outcome) {
 				outcomes[0].Kind = processor.Interrupted
-			}, "tasks/0@0 failed: the processor says that it was interrupted, but nothing interrupted it",
+			}, "tasks/0@0 failed (key sha256:d5ead6fdd3d16630): the processor says that it was interrupted, but nothing interrupted it",
 		},
 		"fails without a reason": {
 			func(_ context.Context, _ []processor.Record, outcomes []processor.Outcome) {
 				outcomes[0].Kind = processor.Failed
-			}, "tasks/0@0 failed: the processor gave no reason",
+			}, "tasks/0@0 failed (key sha256:d5ead6fdd3d16630): the processor gave no reason",
 		},
 		"gives an unknown outcome": {
 			func(_ context.Context, _ []processor.Record, outcomes []processor.Outcome) {
 				outcomes[0].Kind = 77
-			}, "tasks/0@0 failed: the processor gave an unknown outcome: Kind(77)",
+			}, "tasks/0@0 failed (key sha256:d5ead6fdd3d16630): the processor gave an unknown outcome: Kind(77)",
 		},
 		"panics before it did anything": {
 			func(context.Context, []processor.Record, []processor.Outcome) { panic("oh") },
-			"tasks/0@0 failed: panic: oh",
+			"tasks/0@0 failed (key sha256:d5ead6fdd3d16630): panic: oh",
 		},
 		"panics in the middle": {
 			func(_ context.Context, batch []processor.Record, outcomes []processor.Outcome) {
@@ -220,7 +220,7 @@ func TestMisbehavingProcessors(t *testing.T) {
 					}
 					outcomes[i].Kind = processor.Done
 				}
-			}, "tasks/0@30 failed: panic: oh",
+			}, "tasks/0@30 failed (key sha256:d5ead6fdd3d16630): panic: oh",
 		},
 		"panics after it did all": {
 			func(_ context.Context, batch []processor.Record, outcomes []processor.Outcome) {
@@ -228,7 +228,7 @@ func TestMisbehavingProcessors(t *testing.T) {
 				if batch[len(batch)-1].Offset >= 30 {
 					panic("oh")
 				}
-			}, "tasks/0@30 failed: panic: oh",
+			}, "tasks/0@30 failed (key sha256:d5ead6fdd3d16630): panic: oh",
 		},
 		"goes on behind a failure": {
 			func(_ context.Context, batch []processor.Record, outcomes []processor.Outcome) {
@@ -238,7 +238,7 @@ func TestMisbehavingProcessors(t *testing.T) {
 						outcomes[i] = processor.Outcome{Kind: processor.Failed, Err: errBad}
 					}
 				}
-			}, "tasks/0@30 failed: a bad record",
+			}, "tasks/0@30 failed (key sha256:d5ead6fdd3d16630): a bad record",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
