@@ -335,6 +335,24 @@ func TestPollingInput(t *testing.T) {
 	})
 }
 
+// Each call looks at 1,024 buffers, as for a processor: natively, more take a time that
+// grows with their square.
+func TestACommandsBuffersAreBounded(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "new"), make([]byte, 3000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := allImportsGuest(`(data (i32.const 300) "new") (data (i32.const 4096) "` + strings.Repeat(`\00\00\00\00\01\00\00\00`, 2000) + `")
+		(func (export "_start") ` + calls("path_open 3 0 300 3 0 0x42 0 0 1024", "fd_write 1 4096 2000 8",
+		"fd_read 0 4096 2000 8", "fd_write 4 4096 2000 8") + `)`)
+	var counts []string
+	cfg := &Config{Dirs: []Dir{{Host: dir, Guest: "/"}}, Trace: func(c *HostCall) { counts = append(counts, c.Name+" "+c.Result) }}
+	if _, err := compile(t, testEngine, text).Run(context.Background(), cfg, Streams{Stdin: strings.NewReader(strings.Repeat("x", 3000))}); err != nil {
+		t.Fatal(err)
+	}
+	wantTranscript(t, counts, "path_open ok fd=4", "fd_write ok n=1024", "fd_read ok n=1024", "fd_write ok n=1024")
+}
+
 // What is there counts, and not the time that would come later.
 func TestPollingInputBesideATime(t *testing.T) {
 	log, _, err := transcript(t, "(i64.store (i32.const 200) (i64.const 0x7fffffffffffffff))"+calls("poll_oneoff 128 1024 2 8"),

@@ -6,6 +6,7 @@
 (func $fd_write (param $fd i32) (param $iovs i32) (param $n i32) (param $written i32) (result i32)
   (local $stream i32)
   (if (call $fd_readonly (local.get $fd)) (then (return (i32.const %EROFS%))))
+  (local.set $n (call $vectors (i32.const %call%) (local.get $iovs) (local.get $n)))
   (if (i32.eqz (local.tee $stream (call $fd_captured (local.get $fd)))) (then
     (return (call $native_fd_write
       (local.get $fd) (local.get $iovs) (local.get $n) (local.get $written)))))
@@ -16,6 +17,7 @@
 ;;; fd_read needs native:fd_read host:stream_read
 (func $fd_read (param $fd i32) (param $iovs i32) (param $n i32) (param $read i32) (result i32)
   (local $stream i32)
+  (local.set $n (call $vectors (i32.const %call%) (local.get $iovs) (local.get $n)))
   (if (i32.eqz (local.tee $stream (call $fd_captured (local.get $fd)))) (then
     (return (call $native_fd_read
       (local.get $fd) (local.get $iovs) (local.get $n) (local.get $read)))))
