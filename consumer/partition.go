@@ -61,7 +61,7 @@ type partition struct {
 	// committed is the group's offset as last committed or found; -1 for none.
 	committed int64
 	closed    bool // nothing is committed any more
-	lost      bool // and there was something to commit
+	lost      bool // while it was drained
 	// goal is the offset that UntilEnd waits for, or -1.
 	goal     int64
 	signaled bool // that the goal was reached
@@ -366,15 +366,15 @@ func (p *partition) didCommit(at int64) {
 func (p *partition) lose() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closed = true
-	p.lost = p.mark != nil && p.mark.At() != p.committed
+	p.closed, p.lost = true, true
 }
 
-// wasLost reports whether the partition was lost with something to commit.
+// wasLost reports whether the partition was lost and has something to commit, from
+// before or from what finished since.
 func (p *partition) wasLost() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lost
+	return p.lost && p.mark != nil && p.mark.At() != p.committed
 }
 
 // close ends commits for good.
