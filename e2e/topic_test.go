@@ -107,6 +107,21 @@ func (tp *topic) ends() map[int32]int64 {
 	return ends
 }
 
+// awaitStable waits until partition 0 can be read up to offset end by whoever reads
+// committed records only. A transaction ends for its producer before the broker has
+// written the marker that ends it for readers.
+func (tp *topic) awaitStable(end int64) {
+	tp.t.Helper()
+	await(tp.t, fmt.Sprintf("offset %d to be stable", end), func() bool {
+		listed, err := tp.admin.ListCommittedOffsets(tp.t.Context(), tp.name)
+		if err != nil {
+			tp.t.Fatal(err)
+		}
+		at, ok := listed.Lookup(tp.name, 0)
+		return ok && at.Err == nil && at.Offset == end
+	})
+}
+
 // committed returns the group's committed offset of each partition that has one.
 func (tp *topic) committed() map[int32]int64 {
 	tp.t.Helper()

@@ -39,7 +39,9 @@ func TestUntilEndWithTransactions(t *testing.T) {
 			t.Run(name+"/"+isolation, func(t *testing.T) {
 				tp := newTopic(t, 1)
 				tx := newClient(t, sharedCluster(t), kgo.DefaultProduceTopic(tp.name), kgo.TransactionalID(tp.name))
+				end := 0
 				for _, s := range test.steps {
+					end += s.n
 					records := make([]*kgo.Record, s.n)
 					for i := range records {
 						records[i] = &kgo.Record{Value: []byte("x")}
@@ -48,6 +50,7 @@ func TestUntilEndWithTransactions(t *testing.T) {
 						tp.produce(records...)
 						continue
 					}
+					end++ // the marker
 					if err := tx.BeginTransaction(); err != nil {
 						t.Fatal(err)
 					}
@@ -58,6 +61,7 @@ func TestUntilEndWithTransactions(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
+				tp.awaitStable(int64(end))
 				for run, want := range []int{want, 0} { // the second start finds all done
 					w := start(t, tp.run(guest(t, "noop.wat"), "--until-end", "-X", "isolation.level="+isolation)...)
 					w.wait(0)
@@ -98,6 +102,7 @@ func TestUntilEndWithAnOpenTransaction(t *testing.T) {
 	if err := tx.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
 		t.Fatal(err)
 	}
+	tp.awaitStable(5)
 	w = start(t, tp.run(guest(t, "noop.wat"), "--until-end", "-X", "isolation.level=read_committed")...)
 	w.wait(0)
 	w.summary(2, 0)
