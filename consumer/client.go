@@ -17,11 +17,13 @@ import (
 
 // fetchMaxWait is how long a broker holds a fetch that has nothing to answer.
 //
-// A partition that is resumed while such a fetch is under way for others waits
-// until it returns: at kgo's default of 5 s it was seen to stand still for 4.7 s.
-// A partition is resumed at half of its bounds, so at this value only a lane that
-// eats 50,000 records in 100 ms can run dry; and an idle consumer sends ten small
-// requests a second to each broker.
+// A partition that is resumed while such a fetch is under way for others waits until
+// it returns. Measured with one partition idle and another at its bound of 20,000
+// records, which take 5 µs each: a million took 5.3 s at 100 ms, 8.1 s at 500 ms and
+// 36 s at kgo's default of 5 s, where 5.0 s is the limit. A partition is resumed at
+// half of its bounds, so at 100 ms only a lane that eats half of them in that time
+// can run dry. The price is ten small requests a second to each broker: an idle
+// consumer took 0.3 % of a core, and 0.1 % at 5 s.
 const fetchMaxWait = 100 * time.Millisecond
 
 // minRebalanceTimeout is kgo's and Java's default.
