@@ -121,7 +121,7 @@ func TestDockerfile(t *testing.T) {
 		{"a lint warning", dockerfileFile, "FROM go AS build", "FROM go as build", "FromAsCasing"},
 		{"a builder without a tag", dockerfileFile, "golang:1.26.8-trixie AS", "golang AS", "has no tag"},
 		{"a builder of the latest tag", dockerfileFile, "golang:1.26.8-trixie AS", "golang:latest AS", "has no tag"},
-		{"a Go older than go.mod's", dockerfileFile, "golang:1.26.8-trixie AS", "golang:1.26.1-trixie AS", "older than"},
+		{"a Go older than go.mod's", dockerfileFile, "golang:1.26.8-trixie AS", "golang:1.25.1-trixie AS", "older than"},
 		{"another C library than the final stage's", dockerfileFile, "golang:1.26.8-trixie AS", "golang:1.26.8-bookworm AS", "C library"},
 		{"a base without libgcc_s", dockerfileFile, "distroless/cc-debian13", "distroless/base-debian13", "libgcc_s"},
 		{"a misspelt source", dockerfileFile, "COPY wasihost ./", "COPY wasmhost ./", "wasmhost: no such file"},
