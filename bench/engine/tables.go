@@ -53,7 +53,7 @@ var tables = []table{
 		{"256 a crossing, and each writes a line of 100 bytes", "Line", []goal{timesFaster(10)}},
 	}},
 	{"An instance, from start to close", "µs", 1000, []row{
-		{"bare: the guest alone, without imports, freed by the collector", "Instance/bare", nil},
+		{"bare: the guest alone, without imports", "Instance/bare", nil},
 		{"with the shim", "Instance/polling", []goal{atMost(100_000, "100 µs")}},
 		{"with the shim, and all imports there are", "Instance/wasi", []goal{atMost(200_000, "200 µs")}},
 	}},
