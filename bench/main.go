@@ -11,9 +11,10 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
 	"strings"
 	"time"
+
+	"github.com/wasmton/wasmton/bench/internal/machine"
 )
 
 func main() {
@@ -53,26 +54,12 @@ func (b *bench) main(ctx context.Context) error {
 	if err := b.fill(ctx); err != nil {
 		return fmt.Errorf("filling topic %s: %w", b.topic, err)
 	}
-	fmt.Printf("%d records of %d bytes, %d keys, %d partitions; %s/%s, %d CPUs, %s\n",
-		b.records, b.size, b.keys, b.partitions, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), cpuModel())
+	fmt.Printf("%d records of %d bytes, %d keys, %d partitions; %s\n",
+		b.records, b.size, b.keys, b.partitions, machine.Name())
 	results, err := b.measure(ctx)
 	if err != nil {
 		return err
 	}
 	report(os.Stdout, results)
 	return nil
-}
-
-// cpuModel names the processor, as far as the system tells.
-func cpuModel() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "CPU unknown"
-	}
-	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "CPU unknown"
 }

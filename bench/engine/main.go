@@ -21,6 +21,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wasmton/wasmton/bench/internal/machine"
 )
 
 func main() {
@@ -55,7 +57,7 @@ func measure(runs int, each time.Duration, binaries []string) error {
 			all.read(out.Bytes())
 		}
 	}
-	fmt.Printf("medians of %d rounds; %s/%s, %d CPUs, %s\n", runs, runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), cpuModel())
+	fmt.Printf("medians of %d rounds; %s\n", runs, machine.Name())
 	return all.report(os.Stdout)
 }
 
@@ -97,18 +99,4 @@ func (s samples) read(out []byte) {
 		}
 		s[name] = append(s[name], one)
 	}
-}
-
-// cpuModel names the processor, as far as the system tells.
-func cpuModel() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "CPU unknown"
-	}
-	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "CPU unknown"
 }
